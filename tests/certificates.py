@@ -32,16 +32,17 @@ class Authority:
         self.file = folder / "authority.pem"
         self._authority.cert_pem.write_to_path(self.file)
 
-    def issue(self, folder: Path, *names: str, key: Any = None, **options: Any) -> Files:
-        """Issue one for HOST, or for other names and URIs; no other user may read the keys, or PostgreSQL refuses them.
+    def issue(self, folder: Path, *names: str | x509.GeneralName, key: Any = None, **options: Any) -> Files:
+        """Issue one for HOST, or for names, URIs, entries; no other user may read the keys, or PostgreSQL refuses them.
 
         A key is made unless there is one; the options are trustme's: `common_name`, `not_after`.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        if key is not None or any("://" in name for name in names):
-            chain, key = self._signed(names, key or ec.generate_private_key(ec.SECP256R1()))
+        hosts = [name for name in names if isinstance(name, str) and "://" not in name]
+        if key is None and len(hosts) == len(names):
+            chain, key = self._issued(hosts if hosts or options else (HOST,), options)
         else:
-            chain, key = self._issued(names if names or options else (HOST,), options)
+            chain, key = self._signed(names, key or ec.generate_private_key(ec.SECP256R1()))
         key_pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         files = Files(folder / "certificate.pem", folder / "key.pem", folder / "both.pem")
         for file, content in zip(files, (chain, key_pem, key_pem + chain), strict=True):
@@ -54,11 +55,11 @@ class Authority:
         chain = b"".join(blob.bytes() for blob in issued.cert_chain_pems)
         return chain, load_pem_private_key(issued.private_key_pem.bytes(), None)
 
-    def _signed(self, names: Sequence[str], key: Any) -> tuple[bytes, Any]:
-        """What trustme does not issue: one for URIs, or with a key of another kind."""
+    def _signed(self, names: Sequence[str | x509.GeneralName], key: Any) -> tuple[bytes, Any]:
+        """What trustme does not issue: one for URIs or other entries, or with a key of another kind."""
         [authority] = load_pem_x509_certificates(self._authority.cert_pem.bytes())
         authority_key: Any = load_pem_private_key(self._authority.private_key_pem.bytes(), None)
-        kinds = [x509.UniformResourceIdentifier(name) if "://" in name else x509.DNSName(name) for name in names]
+        kinds = [_entry(name) for name in names]
         subject = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, "a test")])
         builder = x509.CertificateBuilder(authority.subject, subject, key.public_key(), x509.random_serial_number())
         builder = builder.not_valid_before(authority.not_valid_before_utc)
@@ -66,3 +67,9 @@ class Authority:
         if kinds:
             builder = builder.add_extension(x509.SubjectAlternativeName(kinds), critical=False)
         return builder.sign(authority_key, SHA256()).public_bytes(Encoding.PEM), key
+
+
+def _entry(name: str | x509.GeneralName) -> x509.GeneralName:
+    if isinstance(name, x509.GeneralName):
+        return name
+    return x509.UniformResourceIdentifier(name) if "://" in name else x509.DNSName(name)

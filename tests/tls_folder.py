@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+from cryptography.x509 import GeneralName
 
 from inventory_service.domain.caller import ALL_SCOPES, READ, RESERVE
 from tests.certificates import HOST, Authority, Files
@@ -30,7 +31,7 @@ class TlsFolder:
         self.put(self.client_ca, self.client_authority.file)
         self.write_identities(SCOPES)
 
-    def issue(self, authority: Authority, *names: str, **options: Any) -> Files:
+    def issue(self, authority: Authority, *names: str | GeneralName, **options: Any) -> Files:
         """A new certificate."""
         self._issued += 1
         return authority.issue(self._folder / str(self._issued), *names, **options)
@@ -62,7 +63,7 @@ class TlsFolder:
         """The same as variables."""
         return {f"HOLDFAST_{name.upper()}": value for name, value in self.settings().items()}
 
-    def caller(self, *names: str) -> grpc.ChannelCredentials:
+    def caller(self, *names: str | GeneralName) -> grpc.ChannelCredentials:
         """What a caller with a new certificate for these names connects with."""
         return self.credentials(self.issue(self.client_authority, *names))
 

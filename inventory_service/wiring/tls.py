@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from holdfast_runtime.settings import PREFIX, BadSettings
+from inventory_service.adapters.certificate_names import certificate_names
 from inventory_service.adapters.reloaded_files import ReloadedFiles, SettingsFile, UnusableFile
 from inventory_service.adapters.tls_files import read_certificate, read_identities
 from inventory_service.domain.caller import Caller
@@ -40,7 +41,7 @@ class Tls:
     def caller(self) -> Identify | None:
         """Tells the caller of a call by its certificate; None without identities."""
         files = self.identities
-        return None if files is None else certificate_caller(lambda: files.current)
+        return None if files is None else certificate_caller(lambda: files.current, certificate_names)
 
     def is_withdrawn(self, caller: Caller) -> bool:
         """Whether the table no longer has the caller of a certificate, or has it with another tenant or scopes."""

@@ -13,6 +13,7 @@ from typing import Any
 
 import grpc
 import pytest
+from cryptography.x509 import DNSName
 from holdfast.access import Tls, from_environment
 from holdfast.client import Client
 from holdfast.errors import ScopeMissing
@@ -77,6 +78,7 @@ async def test_a_certificate_that_stands_for_no_caller_opens_nothing(address: st
             folder.issue(folder.client_authority, "else.example", common_name=READER)
         ),
         "names of two callers": folder.caller(READER, OTHER),
+        "its name before a NUL byte": folder.caller(DNSName(f"{READER}\0.evil.example")),
     }
     for credentials in clients.values():
         async with calling(address, credentials=credentials) as caller:

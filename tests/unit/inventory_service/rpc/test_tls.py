@@ -7,8 +7,10 @@ from typing import Any
 
 import grpc
 import pytest
+from cryptography.x509 import DNSName, GeneralName, RFC822Name, UniformResourceIdentifier
 from grpc.aio import ServicerContext
 
+from inventory_service.adapters.certificate_names import certificate_names
 from inventory_service.adapters.reloaded_files import SettingsFile
 from inventory_service.adapters.tls_files import read_certificate
 from inventory_service.domain.caller import READ, RESERVE, Caller
@@ -19,7 +21,8 @@ from tests.certificates import HOST, Authority, Files
 
 SHOP = Caller("shop", "spiffe://shop/checkout", frozenset({RESERVE}))
 REPORTS = Caller("shop", "reports.example", frozenset({READ}))
-IDENTITIES = {caller.subject.encode(): caller for caller in (SHOP, REPORTS)}
+ANN = Caller("shop", "ann@shop.example", frozenset({READ}))
+IDENTITIES = {caller.subject.encode(): caller for caller in (SHOP, REPORTS, ANN)}
 WhoAmI = Callable[[], Awaitable[str]]
 
 
@@ -28,7 +31,7 @@ class TlsServer:
 
     def __init__(self, certificate: ServerCertificate) -> None:
         self.certificate = certificate
-        self.caller_of = certificate_caller(lambda: IDENTITIES)
+        self.caller_of = certificate_caller(lambda: IDENTITIES, certificate_names)
         self.port = 0
 
     @asynccontextmanager
@@ -103,6 +106,27 @@ async def test_a_caller_is_who_a_name_of_its_certificate_says(authority: Authori
         "common name": "none",
         "common name alone": "none",
     }
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        DNSName("reports.example\0.evil.example"),
+        UniformResourceIdentifier("spiffe://shop/checkout\0/evil"),
+        RFC822Name._init_without_validation("ann@shop.example\0.evil.example"),
+    ],
+    ids=["host", "uri", "email"],
+)
+async def test_a_name_counts_beyond_a_nul_byte(authority: Authority, tmp_path: Path, name: GeneralName) -> None:
+    """gRPC gives what stands before it, so whoever gets such a name signed would be another caller."""
+    server = TlsServer(certificate_of(authority.issue(tmp_path / "server"), authority))
+    alone, beside = (
+        authority.issue(tmp_path / str(n), name, *more) for n, more in enumerate(([], ["reports.example"]))
+    )
+
+    async with server.running():
+        assert await server.who_am_i(authority, alone) == "none"
+        assert await server.who_am_i(authority, beside) == "reports.example"
 
 
 async def test_callers_without_a_certificate_of_the_authority_are_refused(authority: Authority, tmp_path: Path) -> None:
