@@ -1,11 +1,12 @@
 """A transaction that is given up: no connection with one that is open goes back to the pool."""
 
 import asyncio
+import gc
 from typing import Any, cast
 
 import pytest
 
-from holdfast_runtime.postgres import Connection, transaction
+from holdfast_runtime.postgres import Connection, LazyPool, transaction
 
 
 class Silent:
@@ -49,3 +50,48 @@ async def test_a_silent_server_loses_the_connection_of_a_block_that_is_cancelled
         await block
 
     assert connection.is_terminated
+
+
+class SilentPool:
+    """A pool whose connection cannot be reset in time; like asyncpg's it goes on with that if its caller leaves."""
+
+    def __init__(self) -> None:
+        self.releases = asyncio.Event()
+        self.time_is_up = asyncio.Event()
+
+    async def acquire(self, **_options: Any) -> object:
+        return object()
+
+    async def release(self, _connection: object, **_options: Any) -> None:
+        await asyncio.shield(self._reset())
+
+    async def _reset(self) -> None:
+        self.releases.set()
+        await self.time_is_up.wait()
+        raise TimeoutError
+
+
+async def test_a_connection_that_is_not_released_in_time_is_no_error_in_the_log() -> None:
+    """Though nothing waits for its release any more."""
+    logged: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, about: logged.append(about))
+    pool, silent = LazyPool("postgresql://127.0.0.1:1/none", 1, 1.0), SilentPool()
+    pool._pool = cast(Any, silent)
+
+    async def ask() -> None:
+        async with pool.acquire():
+            await asyncio.Event().wait()
+
+    asking = asyncio.ensure_future(ask())
+    await asyncio.sleep(0.01)
+    asking.cancel()
+    await silent.releases.wait()
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    silent.time_is_up.set()
+    for _ in range(5):
+        await asyncio.sleep(0)
+    gc.collect()
+
+    assert logged == []
