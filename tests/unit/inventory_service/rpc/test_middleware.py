@@ -150,9 +150,11 @@ async def test_a_log_names_who_called_and_not_the_token() -> None:
     with capture_logs() as logged:
         served = Calls(authenticate=lambda _context: caller_with(READ))
         assert await served.outcome("GetSale", has_a_bug) == "OUTCOME_UNKNOWN"
+        assert await served.outcome("CreateSale", has_a_bug) == "SCOPE_MISSING"
 
-    assert [(event["event"], event["subject"], event["jti"]) for event in logged] == [
-        ("unhandled_exception", "ann", "t-1")
+    assert [(event["event"], event["log_level"], event["subject"], event["jti"]) for event in logged] == [
+        ("unhandled_exception", "error", "ann", "t-1"),
+        ("caller_refused", "debug", "ann", "t-1"),
     ]
 
 
