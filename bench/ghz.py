@@ -78,4 +78,5 @@ def _arguments(load: Load) -> list[str]:
         *("--call", METHOD.replace("/", "."), "--data", json.dumps(request), "--disable-template-functions"),
         *("--duration", f"{load.seconds}s", "--duration-stop", "wait", "--format", "json"),
         *("--connections", str(load.connections), "--concurrency", str(load.connections * load.streams)),
+        *(["--metadata", json.dumps({"authorization": f"Bearer {load.token}"})] if load.token else []),
     ]

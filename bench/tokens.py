@@ -3,8 +3,9 @@
 Three servers of this checkout stand beside each other and get a second of Reserve calls in turn, the order changing
 from round to round; a ratio is taken within a round. One verifies tokens, two do not: the second of these, `twin`,
 shows how far servers differ that are the same. The token is signed by ES256, as `holdfast token` signs, and names the
-tenant that the other servers have, so that keys and rows are as long. h2load sends it whole with each call, as most
-gRPC clients do. In the end the audit compares Redis with the ledger.
+tenant that the other servers have, so that keys and rows are as long. h2load sends it whole with each call, as clients
+in C++ and Python do; ghz, as others in Go, sends it once a connection and refers to it then (HPACK's dynamic table). In
+the end the audit compares Redis with the ledger.
 """
 
 import argparse
@@ -22,7 +23,7 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import ECAlgorithm
 
-from bench import h2load
+from bench import ghz, h2load
 from bench.builds import ACCEPTED, Build, serving, smallest_answer
 from bench.cpu import CpuWatch
 from bench.load import Load, LoadFailed, Report
@@ -30,6 +31,7 @@ from bench.machine import ROOT, machine_and_commit
 from bench.programs import ProgramFailed
 from bench.rounds import RoundDisturbed, TooManyDisturbed, ratios, rotated, spread, take_rounds
 
+CLIENTS = {"h2load": h2load, "ghz": ghz}
 TOKENS, PLAIN, TWIN = "tokens", "no tokens", "twin"
 LIFETIME_S = 86_400
 KID = "2026-11"
@@ -69,7 +71,7 @@ class Measuring:
         )
         watch, began = CpuWatch([build.server_pid, build.redis_pid]), time.monotonic()
         try:
-            report = h2load.run(load)
+            report = CLIENTS[self._arguments.client].run(load)
         except LoadFailed as error:
             raise RoundDisturbed(f"{name}: {error}") from None
         spent, lasted = watch.spent(), time.monotonic() - began
@@ -94,7 +96,8 @@ def main() -> int:
         print(f"failed: {error}", file=sys.stderr)
         return 1
     print(machine_and_commit())
-    print(f"{len(rounds)} rounds of {arguments.seconds:g} s each; {disturbed} disturbed ones were repeated\n")
+    took = f"{len(rounds)} rounds of {arguments.seconds:g} s each; {disturbed} disturbed ones were repeated"
+    print(f"{arguments.client}; {took}\n")
     print("\n".join(figures(rounds)))
     return 0
 
@@ -102,6 +105,7 @@ def main() -> int:
 def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
+    add("--client", choices=CLIENTS, default="h2load", help="the load generator (%(default)s)")
     add("--rounds", type=int, default=24, help="after one that is not counted (%(default)s)")
     add("--seconds", type=float, default=1.0, help="of load for each server in a round (%(default)s)")
     add("--most-foreign", type=float, default=0.3, metavar="CPUS", help="that other work may take (%(default)s)")
