@@ -61,12 +61,12 @@ SELDOM = {
 WITH_A_DEAD_LETTER = {"ReplayDeadLetter"}  # it succeeds in test_replay.py, where an order was refused before
 # Without reservations there is nothing to move, and a sale that is closed sells none.
 WEIGHTS = [{"Reserve": 8.0, "CloseSale": 0.1}.get(method.name, 1.0) for method in METHODS]
+HAS_A_DEADLINE = "cut by its caller's deadline"
+DOCUMENTED = documented()
 # It waits for a store for two seconds, since the other one is enough; on a busy machine both may be late.
 MAY_BE_UNKNOWN = {"RevokeTokens"}
 # asyncpg leaves a future behind when a connection attempt is cancelled, as by a caller that leaves: asyncio logs it.
 LEFT_BEHIND = "unexpected connection_lost() call"
-HAS_A_DEADLINE = "cut by its caller's deadline"
-DOCUMENTED = documented()
 
 
 class Outcome(NamedTuple):
