@@ -159,8 +159,10 @@ class LazyPool:
             connection.terminate()
             await pool.expire_connections()  # which closes each when it is next asked for
         gave_up = isinstance(error, TimeoutError | asyncio.CancelledError)
+        releasing = asyncio.ensure_future(pool.release(connection, timeout=GIVE_UP_S if gave_up else None))
+        releasing.add_done_callback(_take_error)  # also where the block is cancelled once more meanwhile
         with suppress(TimeoutError, OSError, *ASYNCPG_ERRORS):
-            await pool.release(connection, timeout=GIVE_UP_S if gave_up else None)
+            await asyncio.shield(releasing)
 
     async def ready(self) -> "asyncpg.Pool[asyncpg.Record]":
         """The pool itself."""
@@ -202,12 +204,21 @@ async def transaction(connection: Connection, *, limit_s: float | None = None, *
         raise
 
 
+def _take_error(task: asyncio.Task[None]) -> None:
+    """Else asyncio logs it."""
+    if not task.cancelled():
+        task.exception()
+
+
 async def _roll_back(connection: Connection, begun: Transaction) -> None:
     try:
         async with asyncio.timeout(GIVE_UP_S):
             await begun.rollback()
     except (TimeoutError, OSError, *ASYNCPG_ERRORS):  # so the server rolls it back when the connection ends
         connection.terminate()
+    except asyncio.CancelledError:  # a limit has cancelled the block, and now its caller leaves too
+        connection.terminate()
+        raise
 
 
 async def _connect_to(dsn: str, writable: bool, **options: Any) -> Session:

@@ -7,7 +7,7 @@ import shutil
 import signal
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated
@@ -103,8 +103,20 @@ def suggest_commands(stack: Stack) -> Iterator[str]:
     holdfast = "holdfast" if shutil.which("holdfast") else Path(sys.executable).with_name("holdfast")
     address = "" if stack.addresses.listen == DEFAULT_LISTEN else f"HOLDFAST_ADDRESS={stack.addresses.listen} "
     yield f"try, in another terminal: {address}{holdfast} sale create lamp-sale --item lamp=100"
+    yield from what_calls_need(os.environ)
     if exports := " ".join(f"{variable}={shlex.quote(value)}" for variable, value in stack.embedded_addresses.items()):
         yield f"for `holdfast audit` and `holdfast doctor` there: export {exports}"
+
+
+def what_calls_need(environment: Mapping[str, str]) -> Iterator[str]:
+    """Which variables a caller sets, where the server asks for TLS, certificates or tokens."""
+    if environment.get("HOLDFAST_TLS_CLIENT_CA_FILE"):
+        files = "HOLDFAST_CA_FILE, HOLDFAST_CLIENT_CERT_FILE and HOLDFAST_CLIENT_KEY_FILE"
+        yield f"calls need TLS and a client certificate: set {files} there"
+    elif environment.get("HOLDFAST_TLS_CERT_FILE"):
+        yield "calls need TLS: set HOLDFAST_CA_FILE there"
+    if environment.get("HOLDFAST_AUTH_JWKS_FILE") or environment.get("HOLDFAST_AUTH_SECRET_FILE"):
+        yield "calls need a token: set HOLDFAST_TOKEN_FILE there"
 
 
 def wait_for_signal_or_failure(stack: Stack, starting: Future[None], signals: Signals) -> str | None:

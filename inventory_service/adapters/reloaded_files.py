@@ -5,6 +5,7 @@ What cannot be used changes nothing: what was read before holds until the files 
 
 import asyncio
 import os
+import stat
 import threading
 from collections.abc import Callable, Sequence
 from typing import Generic, NamedTuple, TypeVar
@@ -12,6 +13,7 @@ from typing import Generic, NamedTuple, TypeVar
 import structlog
 
 INTERVAL_S = 1.0
+AT_ONCE_S = 0.2  # that a call, and with it all others, waits for files
 Contents = TypeVar("Contents")
 log = structlog.get_logger()
 
@@ -23,9 +25,11 @@ class SettingsFile(NamedTuple):
     path: str
 
     def read(self) -> bytes:
-        """All of it; raises UnusableFile."""
+        """All of it; raises UnusableFile, also for a pipe or a device: to read one may take for ever."""
         try:
-            with open(self.path, "rb") as file:
+            with open(self.path, "rb", opener=_open_without_waiting) as file:
+                if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                    raise self.unusable("is no regular file")
                 return file.read()
         except OSError as error:
             raise self.unusable(f"cannot be read: {error.strerror or error}") from error
@@ -71,12 +75,11 @@ class ReloadedFiles(Generic[Contents]):
             self._check()
 
     def check_at_once(self) -> None:
-        """The same, unless another check is under way."""
-        if self._checking.acquire(blocking=False):
-            try:
-                self._check()
-            finally:
-                self._checking.release()
+        """The same, unless another check is under way; the caller waits for a slow one no longer than AT_ONCE_S."""
+        if not self._checking.locked():
+            check = threading.Thread(target=self.check, daemon=True)
+            check.start()
+            check.join(AT_ONCE_S)
 
     def _check(self) -> None:
         stamps = self._look()  # before they are read: what changes meanwhile is read again
@@ -103,6 +106,11 @@ class ReloadedFiles(Generic[Contents]):
 
     def _look(self) -> Sequence[object]:
         return [_stamp(file.path) for file in self._files]
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    """Opens a pipe, too, before any process writes to it."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _stamp(path: str) -> object:

@@ -3,6 +3,7 @@
 import ast
 import inspect
 import re
+import tomllib
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -217,3 +218,11 @@ def test_the_table_of_frozen_shards_has_every_reason() -> None:
 
     assert set(table) == {word for word in words if not word.startswith("HOLDFAST_")}
     assert len(table) == len(set(table))
+
+
+def test_the_readme_says_what_each_extra_brings() -> None:
+    """Of the wheel, in its table of what `pip install` brings."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    table = README.partition("## What `pip install` brings")[2].partition("\n## ")[0]
+
+    assert sorted(re.findall(r"^\| `pip install '\.\[(\w+)\]'` \|", table, re.MULTILINE)) == sorted(extras)

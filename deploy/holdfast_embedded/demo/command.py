@@ -8,6 +8,7 @@ import sys
 import tempfile
 import uuid
 from collections import deque
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -34,6 +35,7 @@ RETRY = RetryPolicy(overall_s=30.0, attempt_s=5.0, repeats_per_s=1000)
 AUDIT_DEADLINE_S = 60.0
 MAX_LINES = 40  # of the stack's log, and of the faults, printed after a failure
 EXIT_FAULTS, EXIT_NOT_STARTED, EXIT_INTERRUPTED = 1, 2, 130
+ASKED_OF_CALLERS = ("HOLDFAST_AUTH_", "HOLDFAST_TLS_", "HOLDFAST_RATE_")
 START_ERRORS = (BadDataDir, CannotRunPostgres, ServerFailed, StackFailed)
 
 
@@ -65,7 +67,8 @@ def _run(console: Console, log: deque[str], size: SaleSize) -> list[str]:
     """Run the demo in a temporary folder; return the faults that were found."""
     with tempfile.TemporaryDirectory(prefix="holdfast-demo-", ignore_cleanup_errors=True) as folder:
         data_dir = Path(folder) / "data"
-        stack = Stack(data_dir, os.environ, lambda name, line: log.append(f"{name}: {line}"), "127.0.0.1:0")
+        environment = demo_environment(os.environ)
+        stack = Stack(data_dir, environment, lambda name, line: log.append(f"{name}: {line}"), "127.0.0.1:0")
         try:
             console.print("starting the servers and the service's processes", style="dim")
             stack.start()
@@ -77,6 +80,11 @@ def _run(console: Console, log: deque[str], size: SaleSize) -> list[str]:
             return [str(timeout)]
         finally:
             stack.stop()
+
+
+def demo_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """What the stack is set to: all but what servers ask of callers, for the demo's buyers have no tokens."""
+    return {name: value for name, value in environment.items() if not name.startswith(ASKED_OF_CALLERS)}
 
 
 async def _sell(console: Console, stack: Stack, size: SaleSize) -> list[str]:

@@ -85,8 +85,8 @@ const (
 	ErrorReason_ERROR_REASON_ETAG_MISMATCH ErrorReason = 19
 	// ABORTED: the item's total is not the expected one; `sku`, `total`.
 	ErrorReason_ERROR_REASON_TOTAL_MISMATCH ErrorReason = 20
-	// UNAUTHENTICATED: no token, or one that is not believed. `problem` says why, such as "no_token" or "expired", and
-	// `claim` names the claim that is at fault, if one is.
+	// UNAUTHENTICATED: no token, or one that is not believed; without one, a client certificate that names no caller, or
+	// several. `problem` says why, such as "no_token" or "expired", and `claim` names the claim that is at fault, if one is.
 	ErrorReason_ERROR_REASON_TOKEN_INVALID ErrorReason = 21
 	// UNAUTHENTICATED: the token was revoked; running streams end with it too.
 	ErrorReason_ERROR_REASON_TOKEN_REVOKED ErrorReason = 22

@@ -185,4 +185,4 @@ class _Steps:
 def _units(items: Iterable[WantedItem]) -> tuple[dict[str, int], dict[str, int]]:
     """The totals and the limits of items that are made."""
     every = list(items)
-    return {item.sku: item.total for item in every}, {item.sku: item.buyer_limit or 0 for item in every}
+    return {item.sku: cast(int, item.total) for item in every}, {item.sku: item.buyer_limit or 0 for item in every}

@@ -46,7 +46,8 @@ def _check_text(words: Sequence[str]) -> None:
 def _usage_failure(error: typer.TyperException) -> CommandFailed:
     context = getattr(error, "ctx", None)
     hint = f"; see `{context.command_path} --help`" if context else ""
-    message = " ".join(error.format_message().split()).rstrip(".")
+    words = error.format_message().replace("Value error, ", "").split()  # Typer says it before its own reasons
+    message = " ".join(words).rstrip(".")
     return CommandFailed(message + hint, NOT_DONE, code="INVALID_ARGUMENT")
 
 

@@ -44,7 +44,7 @@ class Step(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The steps of one sale, in their order; `fixed` are differences that no call removes, and `left_alone` none."""
+    """The steps of one sale, in their order; `fixed` is what no step can do, and `left_alone` what none is to do."""
 
     wanted: WantedSale
     etag: str
@@ -60,13 +60,15 @@ class Plan:
 def plan(wanted: WantedSale, found: Sale | None, *, with_stock: bool) -> Plan:
     """Compare; a sale that is not found is made, and its totals with it."""
     if found is None:
+        if lacking := tuple(_lacking(wanted)):
+            return Plan(wanted, "", (), lacking)
         count = len(wanted.items)
         create = Step(Kind.CREATE, "sale", None, f"{count:,} item{'s' if count > 1 else ''}")
         return Plan(wanted, "", (create, *_state(wanted.state, State.OPEN)))
     items = {item.sku: item for item in found.items}
     stock = list(_stock(wanted, items))
     steps = [*_settings(wanted, found), *_added(wanted, items), *_state(wanted.state, state_of(found))]
-    left = [f"item {sku}: is not in the file" for sku in items if sku not in wanted.items]
+    left = [f"item {sku}: is not in the file" for sku in items if wanted.items and sku not in wanted.items]
     if with_stock:
         steps += stock
     else:
@@ -81,6 +83,17 @@ def state_of(sale: Sale) -> State:
     if sale.state in OVER:
         return State.CLOSED
     return State.PAUSED if sale.paused else State.OPEN
+
+
+def _lacking(wanted: WantedSale) -> Iterator[str]:
+    """What the file must say of a sale that is to be made."""
+    if not wanted.items:
+        yield "there is none yet, and the file has no items of it"
+    yield from (_without_total(item) for item in wanted.items.values() if item.total is None)
+
+
+def _without_total(item: WantedItem) -> str:
+    return f"item {item.sku}: there is none yet, and the file has no total of it"
 
 
 def _settings(wanted: WantedSale, found: Sale) -> Iterator[Step]:
@@ -118,17 +131,20 @@ def _usual(name: str, wanted: WantedSale, found: Sale) -> Any:
 
 def _added(wanted: WantedSale, items: dict[str, Item]) -> Iterator[Step]:
     for item in wanted.items.values():
-        if item.sku not in items:
+        if item.sku not in items and item.total is not None:
             yield Step(Kind.ADD, f"items.{item.sku}.total", None, item.total, item.sku)
 
 
 def _stock(wanted: WantedSale, items: dict[str, Item]) -> Iterator[Step]:
     for item in _in_both(wanted, items):
-        if item.total != items[item.sku].total:
+        if item.total not in (None, items[item.sku].total):
             yield Step(Kind.ADJUST, f"items.{item.sku}.total", items[item.sku].total, item.total, item.sku)
 
 
 def _fixed(wanted: WantedSale, items: dict[str, Item]) -> Iterator[str]:
+    for item in wanted.items.values():
+        if item.sku not in items and item.total is None:
+            yield _without_total(item)
     for item in _in_both(wanted, items):
         limit = items[item.sku].buyer_limit
         if item.buyer_limit is not None and item.buyer_limit != limit:

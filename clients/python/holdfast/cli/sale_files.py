@@ -41,10 +41,10 @@ class State(StrEnum):
 
 
 class WantedItem(NamedTuple):
-    """An item; a `buyer_limit` of None is one that the file leaves open."""
+    """An item; what is None is left open by the file."""
 
     sku: str
-    total: int
+    total: int | None
     buyer_limit: int | None
 
 
@@ -94,7 +94,7 @@ def _sales(text: str, problems: Problems) -> list[WantedSale]:
 
 
 def _sale(entry: Entry, problems: Problems) -> WantedSale:
-    fields = fields_of(entry, ("sale_id", *SETTINGS, "items", "state"), ("sale_id", "items"), problems)
+    fields = fields_of(entry, ("sale_id", *SETTINGS, "items", "state"), ("sale_id",), problems)
     sale_id = value_of(fields["sale_id"], _id, problems) if "sale_id" in fields else None
     settings: dict[str, Any] = {
         name: None if is_null(fields[name]) else value_of(fields[name], read, problems)
@@ -118,11 +118,11 @@ def _check_together(settings: Mapping[str, Any], fields: Mapping[str, Entry], pr
 def _items(entry: Entry, problems: Problems) -> dict[str, WantedItem]:
     found: dict[str, WantedItem] = {}
     for element in elements_of(entry, "the item", problems):
-        fields = fields_of(element, ("sku", "total", "buyer_limit"), ("sku", "total"), problems)
+        fields = fields_of(element, ("sku", "total", "buyer_limit"), ("sku",), problems)
         sku = value_of(fields["sku"], _id, problems) if "sku" in fields else None
         total = value_of(fields["total"], number(10**12), problems) if "total" in fields else None
         limit = value_of(fields["buyer_limit"], number(2**53), problems) if "buyer_limit" in fields else None
-        item = WantedItem(sku or "", total or 0, limit)
+        item = WantedItem(sku or "", total, limit)
         if item.sku in found:
             problems.add(element.line, f"item {item.sku} is described twice")
         if item.sku:

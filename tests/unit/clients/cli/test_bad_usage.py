@@ -41,6 +41,13 @@ def test_an_impossible_value_is_one_line_and_exit_code_2(fake: FakeInventory, wo
     assert not fake.asked
 
 
+def test_a_value_that_is_none_of_those_there_are_is_told_in_plain_words(fake: FakeInventory) -> None:
+    """A library's own name for such an error says nothing to an operator."""
+    failed = run(fake, "token", "key", "key.pem", "--algorithm", "none")
+
+    assert failed.stderr.startswith("holdfast: Invalid value for '--algorithm': 'none' is not one of ")
+
+
 def test_an_address_of_the_environment_that_is_not_utf_8_is_one_line() -> None:
     """A variable may hold any byte too."""
     failed = invoke(SHOW, {"HOLDFAST_ADDRESS": "127.0.0.1\udcff:1"})

@@ -81,6 +81,46 @@ def test_settings_that_differ_are_sent_alone(fake: FakeInventory, tmp_path: Path
     ]
 
 
+def test_what_the_file_leaves_out_of_a_sale_that_is_there_stays(fake: FakeInventory, tmp_path: Path) -> None:
+    """Its items too, and the total of an item that the file names."""
+    will_find(fake, FOUND, FOUND)
+    fake.will_answer("PauseSale", admin.PauseSaleResponse(sale=FOUND))
+
+    apply(fake, tmp_path, sale("state: paused\n"))
+    done = apply(fake, tmp_path, sale("items: [{sku: lamp, buyer_limit: 2}]\n"), words=["--stock"])
+
+    assert [type(request) for request in sent(fake)] == [admin.PauseSaleRequest]
+    assert (done.exit_code, lines_of(done)[1:]) == (0, ["left alone lamps item shade: is not in the file"])
+
+
+@pytest.mark.parametrize(
+    ("text", "found", "lacks"),
+    [
+        ("state: open\n", MISSING, "there is none yet, and the file has no items of it"),
+        (
+            "items: [{sku: lamp}, {sku: bulb, total: 1}]\n",
+            MISSING,
+            "item lamp: there is none yet, and the file has no total of it",
+        ),
+        (
+            "items: [{sku: lamp}, {sku: bulb}]\n",
+            GetSaleResponse(sale=FOUND),
+            "item bulb: there is none yet, and the file has no total of it",
+        ),
+    ],
+)
+def test_what_is_to_be_made_needs_its_units(
+    fake: FakeInventory, tmp_path: Path, text: str, found: Any, lacks: str
+) -> None:
+    """Whether it is there only a server can say, and then nothing is done."""
+    fake.will_answer("GetSale", found)
+
+    failed = apply(fake, tmp_path, sale(text))
+
+    assert (failed.exit_code, sent(fake)) == (1, [])
+    assert f"nothing was done: sale lamps: {lacks}" in failed.stderr
+
+
 def test_items_are_added_with_the_settings_and_none_is_taken_away(fake: FakeInventory, tmp_path: Path) -> None:
     """In one call, so that it is done as a whole or not at all."""
     will_find(fake, FOUND)

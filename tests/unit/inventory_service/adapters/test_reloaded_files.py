@@ -1,6 +1,7 @@
 """Files that are read anew when they change: what cannot be used leaves what was read before."""
 
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -122,6 +123,32 @@ def test_a_file_that_is_gone_leaves_what_it_said(read: Read) -> None:
 
     assert read.after_check() == b"1"
     assert read.shown[-1] is True
+
+
+def test_a_pipe_is_not_read(read: Read) -> None:
+    """To open or read one may take for ever."""
+    read.first.unlink()
+    os.mkfifo(read.first)
+
+    assert read.after_check() == b"1"
+    with pytest.raises(UnusableFile, match=f"^HOLDFAST_FIRST: {read.first} is no regular file$"):
+        SettingsFile("HOLDFAST_FIRST", str(read.first)).read()
+
+
+def test_whoever_needs_files_at_once_waits_for_no_slow_ones(read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a mount that hangs: one caller waits a moment and those after it none; what is read then counts."""
+    monkeypatch.setattr(reloaded_files, "AT_ONCE_S", 0.01)
+    goes_on = threading.Event()
+    monkeypatch.setattr(SettingsFile, "read", lambda file: goes_on.wait(10) and b"2")
+    replace(read.first, "2")
+    threads = threading.active_count()
+
+    for _ in range(3):
+        read.files.check_at_once()
+    assert (read.files.current, threading.active_count()) == (b"1", threads + 1)
+    goes_on.set()
+
+    assert read.after_check() == b"2"
 
 
 def test_a_start_needs_files_that_can_be_used(tmp_path: Path) -> None:

@@ -7,9 +7,11 @@ from structlog.testing import capture_logs
 from inventory_service.domain.caller import Caller
 from inventory_service.domain.revocations import Revocation, Revocations
 from inventory_service.domain.tokens import Problem, TenantRejected, TokenRejected
+from inventory_service.rpc import token_failures
 from inventory_service.rpc.auth import Authenticator
 from inventory_service.rpc.status import CallFailed
 from inventory_service.rpc.token_cache import MAX_HEADER
+from tests.debug_log import log_everything
 from tests.unit.inventory_service.rpc.authenticated import ANN, Authenticated, context_with, failure_text
 
 CERTIFIED = Caller("acme", "till-4", frozenset())
@@ -92,8 +94,9 @@ def test_where_no_keys_are_set_a_token_is_not_looked_at() -> None:
     assert failed.value.failure.reason == reasons.ERROR_REASON_TOKEN_INVALID
 
 
-def test_the_log_of_what_is_refused_names_whose_token_was_genuine_and_no_other() -> None:
+def test_the_log_of_what_is_refused_names_whose_token_was_genuine_and_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     """Anyone can write any other name into a token, and no token is logged."""
+    log_everything(monkeypatch, token_failures)
     served = Authenticated(ann=ANN)
     with capture_logs() as logged:
         served.failure("Bearer bob")

@@ -10,10 +10,12 @@ from holdfast.inventory.v1.error_reason_pb2 import ErrorReason
 from holdfast.inventory.v1.reservation_pb2 import Line
 from structlog.testing import capture_logs
 
+from inventory_service.domain.caller import RESERVE, Caller
 from inventory_service.domain.keys import SaleKey
 from inventory_service.domain.reserve import Reserve
 from inventory_service.domain.results import Failure
 from inventory_service.rpc import methods
+from inventory_service.rpc.auth import current_caller
 from inventory_service.rpc.methods import CLAIM
 from inventory_service.service.batcher import Batcher
 from tests.inventory_server import status_error
@@ -167,6 +169,7 @@ async def test_a_batch_has_its_slots_while_it_is_judged_and_what_was_not_sent_is
 async def test_a_bug_in_one_request_spoils_no_other() -> None:
     """Its outcome is unknown, as Reserve would say, and it is logged."""
     served = Served(ToldStock(r=KeyError("a bug")))
+    current_caller.set(Caller("acme", "ann", frozenset({RESERVE}), "t-1"))
 
     with capture_logs() as logged:
         result, other = await served.batch(request("r"), request("other"))
@@ -174,7 +177,9 @@ async def test_a_bug_in_one_request_spoils_no_other() -> None:
 
     assert result.status == expected
     assert times([other]) == [1]
+    who = {"tenant": "acme", "subject": "ann", "jti": "t-1"}
     assert [(line["event"], line["call"]) for line in logged] == [("unhandled_exception", "Reserve")] * 2
+    assert [{field: line[field] for field in who} for line in logged] == [who] * 2
 
 
 async def test_a_batch_that_takes_too_long_gives_all_slots_back(monkeypatch: pytest.MonkeyPatch) -> None:

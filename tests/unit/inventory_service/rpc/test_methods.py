@@ -55,3 +55,8 @@ def test_only_streams_have_no_time_limit(name: str) -> None:
     limit_s = 290 if name == "AuditSale" else 30
 
     assert METHODS[name].time_limit_s == (None if is_stream(name) else limit_s)
+
+
+def test_a_process_has_as_many_slots_as_the_docs_say() -> None:
+    """Beyond 3,481 calls claims and reads fail, beyond 3,891 moves too."""
+    assert (SLOTS, METHODS["Reserve"].slots, METHODS["ConfirmReservation"].slots) == (4096, 3481, 3891)

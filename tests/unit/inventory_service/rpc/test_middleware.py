@@ -18,10 +18,11 @@ from inventory_service.domain.keys import SaleKey
 from inventory_service.domain.reserve import Reserve
 from inventory_service.domain.results import Failure
 from inventory_service.domain.time_left import caller_leaves
-from inventory_service.rpc import methods
+from inventory_service.rpc import methods, middleware
 from inventory_service.rpc.methods import CLAIM, METHODS, MOVE, SLOTS, STREAMS
 from inventory_service.rpc.status import CallFailed
 from inventory_service.service.batcher import Batcher
+from tests.debug_log import log_everything
 from tests.unit.inventory_service.rpc.wrapped_calls import EVERY_HANDLER, Behaviour, Calls
 from tests.waiting import eventually
 
@@ -43,13 +44,13 @@ async def test_the_first_check_that_fails_decides() -> None:
     slots = served.middleware.slots
     slots.in_use = CLAIM.slots
 
-    async def outcome(behaviour: Behaviour = done, sent: bytes = UNREADABLE, remaining_s: float = 0.001) -> str:
+    async def outcome(behaviour: Behaviour = done, sent: bytes = UNREADABLE, remaining_s: float = 0.0099) -> str:
         return await served.outcome("Reserve", behaviour, sent, remaining_s)
 
     assert await outcome() == "OVERLOADED"
     slots.in_use -= 1
     assert await outcome() == "DEADLINE_TOO_SHORT"
-    assert await outcome(remaining_s=1.0) == "SHARD_NOT_SERVING"
+    assert await outcome(remaining_s=0.01) == "SHARD_NOT_SERVING"
     served.middleware.open()
     assert await outcome(remaining_s=1.0) == "UNREADABLE"
     assert await outcome(sent=UNKNOWN, remaining_s=1.0) == "UNKNOWN_FIELD"
@@ -141,8 +142,9 @@ async def test_a_caller_without_the_scope_hears_which_one_would_do() -> None:
     ]
 
 
-async def test_a_log_names_who_called_and_not_the_token() -> None:
+async def test_a_log_names_who_called_and_not_the_token(monkeypatch: pytest.MonkeyPatch) -> None:
     """By the subject and the token's own name, so that the caller can be asked."""
+    log_everything(monkeypatch, middleware)
 
     async def has_a_bug(request: Any, context: Any) -> None:
         raise KeyError("a bug")
@@ -150,9 +152,11 @@ async def test_a_log_names_who_called_and_not_the_token() -> None:
     with capture_logs() as logged:
         served = Calls(authenticate=lambda _context: caller_with(READ))
         assert await served.outcome("GetSale", has_a_bug) == "OUTCOME_UNKNOWN"
+        assert await served.outcome("CreateSale", has_a_bug) == "SCOPE_MISSING"
 
-    assert [(event["event"], event["subject"], event["jti"]) for event in logged] == [
-        ("unhandled_exception", "ann", "t-1")
+    assert [(event["event"], event["log_level"], event["subject"], event["jti"]) for event in logged] == [
+        ("unhandled_exception", "error", "ann", "t-1"),
+        ("caller_refused", "debug", "ann", "t-1"),
     ]
 
 

@@ -14,8 +14,10 @@ class FakeAudit:
 
     only: SaleKey | None = None
 
-    async def run(self, _parts: audit.Dependencies, _shards: int, only: SaleKey | None, *_: Any) -> int:
+    async def run(self, parts: audit.Dependencies, _shards: int, only: SaleKey | None, *_: Any) -> int:
         self.only = only
+        for number in range(3):
+            parts.page_read(f"page {number}")
         return 0
 
 
@@ -52,3 +54,9 @@ def test_a_sale_of_another_tenant_is_named_with_it(fake: FakeAudit) -> None:
     """Two tenants may have sales of one name."""
     assert main(["audit", "lamp-sale", "--tenant", "acme"]) == 0
     assert fake.only == SaleKey("acme", "lamp-sale")
+
+
+def test_how_far_it_is_is_told_once_a_second(fake: FakeAudit, capsys: pytest.CaptureFixture[str]) -> None:
+    """A sale of many reservations has many pages."""
+    assert main(["audit"]) == 0
+    assert capsys.readouterr().err == "page 0\n"

@@ -87,8 +87,8 @@ export enum ErrorReason {
   /** ERROR_REASON_TOTAL_MISMATCH - ABORTED: the item's total is not the expected one; `sku`, `total`. */
   ERROR_REASON_TOTAL_MISMATCH = 20,
   /**
-   * ERROR_REASON_TOKEN_INVALID - UNAUTHENTICATED: no token, or one that is not believed. `problem` says why, such as "no_token" or "expired", and
-   * `claim` names the claim that is at fault, if one is.
+   * ERROR_REASON_TOKEN_INVALID - UNAUTHENTICATED: no token, or one that is not believed; without one, a client certificate that names no caller, or
+   * several. `problem` says why, such as "no_token" or "expired", and `claim` names the claim that is at fault, if one is.
    */
   ERROR_REASON_TOKEN_INVALID = 21,
   /** ERROR_REASON_TOKEN_REVOKED - UNAUTHENTICATED: the token was revoked; running streams end with it too. */
