@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import Field
 
 from holdfast_runtime.settings import PREFIX, Address, RedisUrl, SharedSettings
+from inventory_service.domain.revocations import LONGEST_LEEWAY_S
 
 
 class Settings(SharedSettings):
@@ -96,7 +97,10 @@ class Settings(SharedSettings):
     auth_audience: str = Field("", description="what a token's `aud` must be, or have among others; empty: anything")
     auth_tenant_claim: str = Field("tenant", min_length=1, description="the claim of a token that names its tenant")
     auth_leeway_s: float = Field(
-        5, ge=0, le=300, description="seconds by which the clocks of those who make tokens may differ from this one"
+        5,
+        ge=0,
+        le=LONGEST_LEEWAY_S,
+        description="seconds by which the clocks of those who make tokens may differ from this one",
     )
     auth_allow_default_tenant: Literal["true", "false"] = Field(
         "false",

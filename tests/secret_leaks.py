@@ -28,7 +28,7 @@ TALKATIVE = {
 
 
 class Shown(NamedTuple):
-    """What somebody may see, and where."""
+    """What others may read, and where it stands."""
 
     where: str
     text: str

@@ -1,22 +1,16 @@
 """Calls any method of a server by its name, with a token."""
 
-from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 import grpc
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message_factory import GetMessageClass
-from holdfast.inventory.v1 import inventory_admin_service_pb2 as admin
-from holdfast.inventory.v1 import inventory_service_pb2 as calls
 
 from tests.inventory_server import CallError, call_error, first_answer_to
+from tests.methods import METHODS
 
 TIMEOUT_S = 30.0
-METHODS: Mapping[str, MethodDescriptor] = {
-    **calls.DESCRIPTOR.services_by_name["InventoryService"].methods_by_name,
-    **admin.DESCRIPTOR.services_by_name["InventoryAdminService"].methods_by_name,
-}
 
 
 class TokenCaller:

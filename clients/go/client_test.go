@@ -204,72 +204,6 @@ func TestARequestThatCannotSucceedIsNotRepeated(t *testing.T) {
 	}
 }
 
-func TestAContextThatIsCancelledCancelsTheCall(t *testing.T) {
-	arrived, cancelled := make(chan bool), make(chan bool)
-	fake := &fakeServer{reserve: func(ctx context.Context, _ int, _ *inventoryv1.ReserveRequest) (*inventoryv1.ReserveResponse, error) {
-		close(arrived)
-		<-ctx.Done()
-		close(cancelled)
-		return nil, ctx.Err()
-	}}
-	client := fake.client(t)
-	ctx, cancel := context.WithCancel(context.Background())
-	go func() { <-arrived; cancel() }()
-
-	_, err := client.Reserve(ctx, lamp("r-1"))
-
-	if !errors.Is(err, context.Canceled) || !errors.Is(err, ErrOutcomeUnknown) || status.Code(err) != codes.Canceled {
-		t.Error(err)
-	}
-	within(t, cancelled)
-	if fake.count() != 1 {
-		t.Error(fake.count())
-	}
-}
-
-func TestAContextThatIsCancelledInAPauseEndsIt(t *testing.T) {
-	ctx, cancel := context.WithCancel(context.Background())
-	fake := &fakeServer{reserve: func(context.Context, int, *inventoryv1.ReserveRequest) (*inventoryv1.ReserveResponse, error) {
-		time.AfterFunc(300*time.Millisecond, cancel) // the answer has come by then, and the pause is far longer
-		return nil, failure(codes.ResourceExhausted, "OVERLOADED", after(5*time.Second))
-	}}
-	begun := time.Now()
-
-	_, err := fake.client(t).Reserve(ctx, lamp("r-1"))
-
-	if !errors.Is(err, context.Canceled) || errors.Is(err, ErrOutcomeUnknown) || time.Since(begun) > 4*time.Second {
-		t.Error(err, time.Since(begun))
-	}
-}
-
-func TestTheContextsDeadlineIsKept(t *testing.T) {
-	fake := &fakeServer{reserve: func(ctx context.Context, _ int, _ *inventoryv1.ReserveRequest) (*inventoryv1.ReserveResponse, error) {
-		<-ctx.Done()
-		return nil, ctx.Err()
-	}}
-	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
-	defer cancel()
-	begun := time.Now()
-
-	_, err := fake.client(t).Reserve(ctx, lamp("r-1"))
-
-	if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, ErrOutcomeUnknown) || time.Since(begun) > 1900*time.Millisecond {
-		t.Error(err, time.Since(begun))
-	}
-}
-
-func TestAContextThatHasEndedSendsNothing(t *testing.T) {
-	fake := &fakeServer{}
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-
-	_, err := fake.client(t).Reserve(ctx, lamp("r-1"))
-
-	if !errors.Is(err, context.Canceled) || errors.Is(err, ErrOutcomeUnknown) || fake.count() != 0 {
-		t.Error(err)
-	}
-}
-
 func TestAServerThatIsSilentCostsOneAttempt(t *testing.T) {
 	fake := &fakeServer{reserve: func(ctx context.Context, attempt int, request *inventoryv1.ReserveRequest) (*inventoryv1.ReserveResponse, error) {
 		if attempt == 1 {
@@ -284,64 +218,6 @@ func TestAServerThatIsSilentCostsOneAttempt(t *testing.T) {
 
 	if err != nil || !outcome.Held() || fake.count() < 2 {
 		t.Error(outcome, err)
-	}
-}
-
-func TestEachAttemptAsksForAToken(t *testing.T) {
-	fake := &fakeServer{reserve: func(_ context.Context, attempt int, request *inventoryv1.ReserveRequest) (*inventoryv1.ReserveResponse, error) {
-		if attempt == 1 {
-			return nil, failure(codes.Unavailable, "STORE_UNREACHABLE")
-		}
-		return heldAnswer(request), nil
-	}}
-	asked := 0
-	client := fake.client(t, WithToken(func(context.Context) (string, error) { asked++; return fmt.Sprint("token-", asked), nil }))
-
-	if _, err := client.Reserve(context.Background(), lamp("r-1")); err != nil {
-		t.Fatal(err)
-	}
-
-	if got := strings.Join(fake.tokens, ", "); got != "Bearer token-1, Bearer token-2" {
-		t.Error(got)
-	}
-}
-
-func TestATokenThatCannotBeHadEndsTheCall(t *testing.T) {
-	locked := errors.New("the vault is locked")
-	for name, each := range map[string]struct {
-		source TokenSource
-		cause  error
-	}{
-		"its source failed": {func(context.Context) (string, error) { return "", locked }, locked},
-		"a line break":      {func(context.Context) (string, error) { return "secret\n", nil }, nil},
-	} {
-		t.Run(name, func(t *testing.T) {
-			fake := &fakeServer{}
-
-			_, err := fake.client(t, WithToken(each.source)).Reserve(context.Background(), lamp("r-1"))
-
-			if !errors.Is(err, ErrTokenUnavailable) || !errors.Is(err, ErrNotAllowed) || each.cause != nil && !errors.Is(err, each.cause) {
-				t.Error(err)
-			}
-			if fake.count() != 0 || errors.Is(err, ErrOutcomeUnknown) || strings.Contains(err.Error(), "secret") {
-				t.Error(fake.count(), err)
-			}
-		})
-	}
-}
-
-func TestATokenGoesInPlaintextToThisMachineAlone(t *testing.T) {
-	token := WithToken(func(context.Context) (string, error) { return "secret", nil })
-	for address, allowed := range map[string]bool{
-		"127.0.0.1:1": true, "localhost:1": true, "[::1]:1": true, "inventory:1": false, "127.0.0.1:1,10.0.0.1:1": false,
-	} {
-		client, err := New(address, token)
-		if (err == nil) != allowed {
-			t.Errorf("%s: %v", address, err)
-		}
-		if err == nil {
-			_ = client.Close()
-		}
 	}
 }
 

@@ -290,7 +290,7 @@ func (o *openStream) write(stream inventoryv1.InventoryService_StreamReserveClie
 	}
 }
 
-// put and deliver wait for nobody as long as a server answers what it was asked: the window bounds both.
+// put and deliver do not block as long as a server answers what it was asked: the window bounds both.
 func (o *openStream) put(request *inventoryv1.StreamReserveRequest) {
 	select {
 	case o.send <- request:

@@ -1,6 +1,7 @@
 """Who makes a call, as a token or a client certificate says it."""
 
 import re
+from math import inf
 from typing import NamedTuple
 
 DEFAULT_TENANT = "default"
@@ -17,7 +18,12 @@ class Caller(NamedTuple):
     scopes: frozenset[str]
     jti: str = ""  # of its token; empty: it has none
     issued_at: float = 0.0
-    expires_at: float = float("inf")  # of its token, the leeway included: from this moment on it is not believed
+    expires_at: float = inf  # of its token, the leeway included: from this moment on it is not believed
+
+    @property
+    def has_token(self) -> bool:
+        """Whether a token says who calls; a caller by its certificate, or without authentication, has none."""
+        return self.expires_at < inf
 
     @property
     def named(self) -> dict[str, str]:

@@ -1,15 +1,14 @@
 """Which tokens are revoked: one by its `jti`, or all that a subject got before a moment, within their tenant."""
 
 from collections.abc import Iterable
-from math import inf
 from typing import NamedTuple
 
 from inventory_service.domain.caller import Caller
+from inventory_service.domain.token_claims import MAX_LIFETIME_S
 
-LONGEST_TOKEN_S = 86_400
 LONGEST_LEEWAY_S = 300  # by which a server takes a token that is issued later, or has ended earlier
 # A token that was issued when it was revoked is invalid everywhere after this.
-KEPT_S = LONGEST_LEEWAY_S + LONGEST_TOKEN_S + LONGEST_LEEWAY_S
+KEPT_S = LONGEST_LEEWAY_S + MAX_LIFETIME_S + LONGEST_LEEWAY_S
 
 
 class Revocation(NamedTuple):
@@ -41,7 +40,7 @@ class Revocations:
 
     def revoked(self, caller: Caller) -> bool:
         """Whether the caller's token is revoked; a caller by its certificate has none."""
-        if caller.expires_at == inf:
+        if not caller.has_token:
             return False
         if (caller.tenant, caller.jti) in self._tokens:
             return True

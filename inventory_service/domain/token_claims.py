@@ -7,7 +7,7 @@ from inventory_service.domain.caller import ALL_SCOPES, DEFAULT_TENANT, TENANT, 
 from inventory_service.domain.tokens import Problem, TenantRejected, TokenRejected
 
 MAX_LIFETIME_S = 86_400
-MAX_ID_LENGTH = 255  # of `sub` and `jti`, as RevokeTokens takes them
+MAX_ID_LENGTH = 255  # characters of `sub` and `jti`, as RevokeTokens takes them
 LATEST_S = 2**53  # beyond, a float is no longer exact
 
 Claims = Mapping[str, Any]

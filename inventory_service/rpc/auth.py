@@ -11,7 +11,8 @@ from inventory_service.domain.caller import ANYONE, Caller
 from inventory_service.domain.revocations import Revocations
 from inventory_service.domain.tokens import Problem, TenantRejected, TokenRejected, Verifier
 from inventory_service.rpc.status import CallFailed
-from inventory_service.rpc.token_cache import TokenCache, refused, token_failure
+from inventory_service.rpc.token_cache import TokenCache
+from inventory_service.rpc.token_failures import refused, token_failure
 
 # The caller of a call, or CallFailed: TOKEN_INVALID, TOKEN_REVOKED or SCOPE_MISSING.
 Authenticate = Callable[[ServicerContext[Any, Any]], Caller]

@@ -19,7 +19,7 @@ from inventory_service.domain.revocations import Revocations
 from inventory_service.domain.tokens import Problem, TokenRejected
 from inventory_service.rpc.auth import current_caller
 from inventory_service.rpc.status import CallFailed
-from inventory_service.rpc.token_cache import token_failure
+from inventory_service.rpc.token_failures import token_failure
 
 INTERVAL_S = 0.5  # a server hears of a revocation within 0.25 s, and each stream ends within a second of it
 

@@ -11,8 +11,7 @@ from inventory_service.domain.identities import AmbiguousCertificate, Identities
 from inventory_service.domain.server_certificate import ServerCertificate
 from inventory_service.domain.tokens import Problem, TokenRejected
 from inventory_service.rpc.auth import Identify
-from inventory_service.rpc.status import CallFailed
-from inventory_service.rpc.token_cache import token_failure
+from inventory_service.rpc.token_failures import refused, token_failure
 
 CERTIFICATE = "x509_pem_cert"  # gRPC's name of it
 NamesIn = Callable[[bytes], Sequence[bytes]]  # those of a certificate in PEM
@@ -54,7 +53,7 @@ def certificate_caller(identities: Callable[[], Identities], names_in: NamesIn) 
         try:
             return caller_of_names(names_in(certificate), identities())
         except AmbiguousCertificate:
-            raise CallFailed(token_failure(TokenRejected(Problem.AMBIGUOUS_CERTIFICATE))) from None
+            raise refused(token_failure(TokenRejected(Problem.AMBIGUOUS_CERTIFICATE))) from None
 
     return caller
 

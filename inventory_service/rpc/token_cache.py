@@ -3,21 +3,19 @@
 from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
-import structlog
 from holdfast.inventory.v1 import error_reason_pb2 as reasons
 
 from inventory_service.domain.caller import Caller
 from inventory_service.domain.results import Failure
 from inventory_service.domain.revocations import Revocations
-from inventory_service.domain.tokens import Problem, TenantRejected, TokenRejected, Verifier
-from inventory_service.rpc.status import CallFailed
+from inventory_service.domain.tokens import Problem, TokenRejected, Verifier
+from inventory_service.rpc.token_failures import refused, token_failure
 
 VERIFIED = 10_000  # tokens that are remembered
 FAILED = 1_000
 FAILURE_S = 1.0  # for which a token that was rejected is not looked at again
 BEARER = "bearer "
-MAX_HEADER = 8192
-log = structlog.get_logger()
+MAX_HEADER = 8192  # characters
 
 Known = TypeVar("Known")
 
@@ -88,21 +86,6 @@ def _remember(known: dict[str, Known], most: int, header: str, value: Known) -> 
     known[header] = value
     if len(known) > most:
         del known[next(iter(known))]
-
-
-def token_failure(rejected: TokenRejected) -> Failure:
-    """What ends a call whose token is not believed, or names no tenant that may be used."""
-    is_believed = isinstance(rejected, TenantRejected)
-    reason = reasons.ERROR_REASON_SCOPE_MISSING if is_believed else reasons.ERROR_REASON_TOKEN_INVALID
-    about = {"claim": rejected.claim} if rejected.claim else {}
-    return Failure(reason, {"problem": rejected.problem.value, **about})
-
-
-def refused(failure: Failure, caller: Caller | None = None) -> CallFailed:
-    """What to raise; the log names the caller only if its token was verified, since anyone can write any other."""
-    problem = failure.metadata.get("problem", "revoked")
-    log.debug("caller_refused", **{"problem": problem, **failure.metadata}, **(caller.named if caller else {}))
-    return CallFailed(failure)
 
 
 def _token_in(header: str) -> str:

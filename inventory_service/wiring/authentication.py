@@ -5,8 +5,8 @@ from ipaddress import ip_address
 
 from prometheus_client import CollectorRegistry
 
-from holdfast_runtime.settings import PREFIX, BadSettings
-from inventory_service.adapters.reloaded_files import SettingsFile, UnusableFile
+from holdfast_runtime.settings import BadSettings
+from inventory_service.adapters.reloaded_files import UnusableFile
 from inventory_service.adapters.tokens.key_files import KeyFiles
 from inventory_service.adapters.tokens.verifier import JwtVerifier
 from inventory_service.domain.revocations import Revocations
@@ -14,6 +14,7 @@ from inventory_service.domain.token_claims import TokenRules
 from inventory_service.metrics import TokenMetrics
 from inventory_service.rpc.auth import Authenticator, Identify
 from inventory_service.settings import Settings
+from inventory_service.wiring.settings_files import settings_file
 
 
 def check_may_listen(settings: Settings, *, insecure: bool = False) -> None:
@@ -33,7 +34,7 @@ def token_keys(settings: Settings, show_ok: Callable[[str, bool], None]) -> KeyF
     if not settings.has_token_keys:
         return None
     try:
-        return KeyFiles(_file(settings, "auth_secret_file"), _file(settings, "auth_jwks_file"), show_ok)
+        return KeyFiles(settings_file(settings, "auth_secret_file"), settings_file(settings, "auth_jwks_file"), show_ok)
     except UnusableFile as error:
         raise BadSettings(str(error)) from None
 
@@ -73,8 +74,3 @@ def _verifier(settings: Settings, keys: KeyFiles | None) -> JwtVerifier | None:
     allows_default = settings.auth_allow_default_tenant == "true"
     rules = TokenRules(settings.auth_tenant_claim, settings.auth_leeway_s, allows_default)
     return JwtVerifier(keys, rules, issuer=settings.auth_issuer, audience=settings.auth_audience)
-
-
-def _file(settings: Settings, name: str) -> SettingsFile | None:
-    path = getattr(settings, name)
-    return SettingsFile(PREFIX + name.upper(), path) if path else None

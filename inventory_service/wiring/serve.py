@@ -25,8 +25,7 @@ from inventory_service.adapters.ledger.revocations import LedgerRevocations
 from inventory_service.adapters.ledger.sale_snapshots import PostgresSaleSnapshots
 from inventory_service.adapters.ledger.shards import LedgerShards
 from inventory_service.adapters.redis.blocked_buyers import RedisBlockedCopies
-from inventory_service.adapters.redis.breaker import NoBreaker
-from inventory_service.adapters.redis.connections import NO_BREAKER, RedisConnections
+from inventory_service.adapters.redis.connections import RedisConnections
 from inventory_service.adapters.redis.memory import RedisMemory
 from inventory_service.adapters.redis.revocations import RedisRevocations
 from inventory_service.adapters.redis.scripts import RedisScripts
@@ -37,10 +36,11 @@ from inventory_service.adapters.tokens.key_files import KeyFiles
 from inventory_service.domain.heads import ObservedHeads
 from inventory_service.domain.keys import shard_of
 from inventory_service.domain.revocations import Revocations
-from inventory_service.domain.shards import RedisUnavailable, ShardStatus, check_shard_count
+from inventory_service.rpc.auth import Authenticator
 from inventory_service.rpc.calls.watches import WatchMessages
 from inventory_service.rpc.middleware import Middleware
-from inventory_service.rpc.server import CannotListen, HealthProbe, Server, StoreHealth
+from inventory_service.rpc.rate import CallerRate
+from inventory_service.rpc.server import CannotListen, Server
 from inventory_service.rpc.servicers import AdminServicer, Servicer
 from inventory_service.rpc.stream_life import StreamLife
 from inventory_service.rpc.stream_tokens import StreamTokens
@@ -71,6 +71,7 @@ from inventory_service.wiring.breaker import MakePool, store_breaker
 from inventory_service.wiring.rate import caller_rate
 from inventory_service.wiring.server_checks import checks
 from inventory_service.wiring.servers import REDIS, check_all_shard_counts, redis_dependency, shard_counts_checked
+from inventory_service.wiring.store_probe import store_probe
 from inventory_service.wiring.tls import PLAINTEXT, Tls, tls_of
 
 GC_THRESHOLDS = (50_000, 20, 100)  # calls leave no reference cycles, so frequent collections are wasted
@@ -82,7 +83,6 @@ FOR_OPERATORS = 2  # what they change
 FOR_REVOCATIONS = 1
 LEDGER_CONNECTIONS = FOR_ARCHIVE + FOR_LISTS + FOR_AUDITS + FOR_OPERATORS + FOR_REVOCATIONS
 log = structlog.get_logger()
-
 
 InsecureOption = Annotated[
     bool,
@@ -115,9 +115,7 @@ async def serve(settings: Settings, insecure: InsecureOption = False) -> int:
             warn_unless_read(revocations)
         await _listen(server, settings, tls)
         watches = [watch_checks(server_checks, log, check_gauges), observer.run(), lost_commits.run()]
-        watches += [revocations.run(), *tls.watches()]
-        if keys:
-            watches.append(keys.run())
+        watches += [revocations.run(), *tls.watches(), *([keys.run()] if keys else [])]
         watching = [asyncio.create_task(watch) for watch in watches]
         try:
             await first_to_end(server.watch_store(), received.get())
@@ -180,15 +178,13 @@ def build_server(
     call_metrics = metrics.CallMetrics(registry)
     rate = caller_rate(settings, call_metrics)
     authenticate = authenticator(settings, tls.caller, keys, revocations.known, registry)
-    stream_tokens = StreamTokens(revocations.known, is_withdrawn=tls.is_withdrawn) if authenticate else None
-    middleware = Middleware(call_metrics, authenticate, rate, stream_tokens)
-    call_metrics.show_slots(lambda: middleware.slots.in_use)
+    middleware = _middleware(
+        call_metrics, authenticate, rate, StreamTokens(revocations.known, is_withdrawn=tls.is_withdrawn)
+    )
     life = StreamLife(middleware.draining, drain_is_late=middleware.drain_is_late)
     watches = _watches(settings, own_scripts(), stock, metrics.WatchMetrics(registry))
     probing = connections(1)
-    memory = MemoryWatch(
-        RedisMemory(probing).used_share, settings.memory_share, store.backpressure, stock_metrics.show_memory
-    )
+    memory = _memory_watch(settings, RedisMemory(probing), store, stock_metrics)
     return Server(
         Servicer(stock, stock_metrics, middleware.slots, life, lists, watches, rate),
         AdminServicer(stock, buyers, replays, sale_audits, middleware.draining, lists, revocations),
@@ -198,6 +194,23 @@ def build_server(
         tls.certificate,
         breaker.changed,
     )
+
+
+def _middleware(
+    call_metrics: metrics.CallMetrics,
+    authenticate: Authenticator | None,
+    rate: CallerRate | None,
+    stream_tokens: StreamTokens | None,
+) -> Middleware:
+    middleware = Middleware(call_metrics, authenticate, rate, stream_tokens)
+    call_metrics.show_slots(lambda: middleware.slots.in_use)
+    return middleware
+
+
+def _memory_watch(
+    settings: Settings, memory: RedisMemory, store: RedisStock, stock_metrics: metrics.StockMetrics
+) -> MemoryWatch:
+    return MemoryWatch(memory.used_share, settings.memory_share, store.backpressure, stock_metrics.show_memory)
 
 
 def now_ms() -> int:
@@ -248,43 +261,6 @@ def lost_commits_watch(settings: Settings, instruments: Instruments, ledger: Led
     shards = RedisShards(RedisConnections(settings.redis_url, size=1))
     counter = metrics.LostCommitMetrics(instruments.registry, settings.shards)
     return LostCommitsWatch(shards, LedgerShards(ledger), counter.count, log)
-
-
-def store_probe(
-    shards: RedisShards, count: int, memory: MemoryWatch, outage: Outage, breaker: NoBreaker = NO_BREAKER
-) -> HealthProbe:
-    """Probes Redis while its circuit breaker is closed.
-
-    The probe raises ShardCountMismatch if Redis was initialized for another number of shards.
-    """
-    is_initialized = False
-
-    async def probe() -> StoreHealth:
-        nonlocal is_initialized
-        try:
-            async with breaker.while_closed():
-                found = await _until_one_is_owned(shards, count)
-                await memory.check()
-        except RedisUnavailable as error:
-            outage.failed(error.server, str(error))
-            return StoreHealth(is_ready=False, is_initialized=is_initialized)
-        outage.recovered()
-        for status in found:
-            check_shard_count(count, status.shards, "Redis")
-        is_initialized = is_initialized or any(status.shards for status in found)
-        return StoreHealth(is_ready=found[-1].owned, is_initialized=is_initialized)
-
-    return probe
-
-
-async def _until_one_is_owned(shards: RedisShards, count: int) -> list[ShardStatus]:
-    """The shards in their order, up to one that was opened for the Redis that answers; all if there is none."""
-    found: list[ShardStatus] = []
-    for shard in range(count):
-        found.append(await shards.status(shard))
-        if found[-1].owned:
-            break
-    return found
 
 
 COMMAND = Command(

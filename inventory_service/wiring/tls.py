@@ -4,9 +4,9 @@ from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from holdfast_runtime.settings import PREFIX, BadSettings
+from holdfast_runtime.settings import BadSettings
 from inventory_service.adapters.certificate_names import certificate_names
-from inventory_service.adapters.reloaded_files import ReloadedFiles, SettingsFile, UnusableFile
+from inventory_service.adapters.reloaded_files import ReloadedFiles, UnusableFile
 from inventory_service.adapters.tls_files import read_certificate, read_identities
 from inventory_service.domain.caller import Caller
 from inventory_service.domain.identities import Identities, is_listed
@@ -15,6 +15,7 @@ from inventory_service.metrics import FileMetrics
 from inventory_service.rpc.auth import Identify
 from inventory_service.rpc.tls import certificate_caller
 from inventory_service.settings import Settings
+from inventory_service.wiring.settings_files import settings_file
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,9 @@ class Tls:
 
     def is_withdrawn(self, caller: Caller) -> bool:
         """Whether the table no longer has the caller of a certificate, or has it with another tenant or scopes."""
-        has_token = caller.expires_at != float("inf")
-        return not (self.identities is None or has_token) and not is_listed(caller, self.identities.current)
+        if self.identities is None or caller.has_token:
+            return False
+        return not is_listed(caller, self.identities.current)
 
     def watches(self) -> Iterator[Coroutine[Any, Any, None]]:
         """What reads the files anew when they change, until it is cancelled."""
@@ -68,7 +70,7 @@ def tls_of(settings: Settings, metrics: FileMetrics) -> Tls:
 
 
 def _certificates(settings: Settings, metrics: FileMetrics) -> ReloadedFiles[ServerCertificate]:
-    cert, key, ca = (_file(settings, name) for name in ("tls_cert_file", "tls_key_file", "tls_client_ca_file"))
+    cert, key, ca = (settings_file(settings, name) for name in ("tls_cert_file", "tls_key_file", "tls_client_ca_file"))
     assert cert is not None
     assert key is not None, "the settings are refused without it"
     files = ReloadedFiles(
@@ -84,10 +86,5 @@ def _certificates(settings: Settings, metrics: FileMetrics) -> ReloadedFiles[Ser
 
 
 def _identities(settings: Settings, metrics: FileMetrics) -> ReloadedFiles[Identities] | None:
-    file = _file(settings, "tls_identities_file")
+    file = settings_file(settings, "tls_identities_file")
     return ReloadedFiles("identities", [file], lambda: read_identities(file), metrics.show_ok) if file else None
-
-
-def _file(settings: Settings, name: str) -> SettingsFile | None:
-    path = getattr(settings, name)
-    return SettingsFile(PREFIX + name.upper(), path) if path else None

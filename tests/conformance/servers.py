@@ -7,23 +7,15 @@ from datetime import timedelta
 from typing import Any, Protocol, cast
 
 import grpc
-from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message_factory import GetMessageClass
-from holdfast.inventory.v1 import inventory_admin_service_pb2 as admin
-from holdfast.inventory.v1 import inventory_service_pb2 as calls
 from holdfast.testing import InventoryServer
 
 from tests.inventory_server import Caller, calling
+from tests.methods import METHODS
 from tests.stack_fixture import StackFixture
 from tests.stacks import Running
 
 SHARDS = 16  # of a stack with the default settings
-METHODS: dict[str, MethodDescriptor] = {
-    method.name: method
-    for file in (calls.DESCRIPTOR, admin.DESCRIPTOR)
-    for service in file.services_by_name.values()
-    for method in service.methods
-}
 
 
 class ServerUnderTest(Protocol):

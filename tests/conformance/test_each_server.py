@@ -21,8 +21,9 @@ from holdfast.inventory.v1.reservation_pb2 import (
 )
 from holdfast.inventory.v1.sale_pb2 import Item
 
-from tests.conformance.servers import METHODS, ServerUnderTest
+from tests.conformance.servers import ServerUnderTest
 from tests.inventory_server import call_error, error_of, reserve_request, status_error
+from tests.methods import METHODS
 
 SECOND: Any = {"seconds": 1}
 _numbers = itertools.count()

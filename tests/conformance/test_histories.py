@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 from tests.conformance.both import Both
 from tests.conformance.histories import Claim, History
 from tests.conformance.sale_steps import Step
-from tests.conformance.servers import METHODS, Double, Processes
+from tests.conformance.servers import Double, Processes
+from tests.methods import METHODS
 
 SEED = int(os.environ.get("HOLDFAST_TEST_SEED", "1"))
 ROUNDS = 2

@@ -15,9 +15,10 @@ from holdfast.inventory.v1 import inventory_admin_service_pb2 as admin
 from holdfast.inventory.v1 import inventory_service_pb2 as calls
 from structlog.testing import capture_logs
 
-from tests.conformance.servers import METHODS, Double, ask
+from tests.conformance.servers import Double, ask
 from tests.fuzzed_requests import IDS, FuzzedRequests
 from tests.inventory_server import call_error
+from tests.methods import METHODS
 
 SEED = int(os.environ.get("HOLDFAST_TEST_SEED", "1"))
 REQUESTS = 1000

@@ -16,7 +16,7 @@ from inventory_service.domain.restore import ON_REQUEST
 from inventory_service.domain.shards import LedgerRow
 from inventory_service.service import audit, restore
 from inventory_service.service.memory_watch import MemoryWatch
-from inventory_service.wiring.serve import store_probe
+from inventory_service.wiring.store_probe import store_probe
 from tests.contract.shards import RedisShard
 
 SENTENCE = "shard 0 is kept in format 2 and this Holdfast knows 1: run the newer version"

@@ -7,7 +7,7 @@ import asyncio
 import logging
 import os
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from random import Random
 from typing import Any, NamedTuple
 
@@ -35,18 +35,13 @@ from tests.fuzzed_requests import IDS, FuzzedRequests
 from tests.integration.test_request_fields import VALID, statuses_in
 from tests.inventory_server import SHARDS, Caller, CallError, call_error, first_answer_to, status_error
 from tests.ledger_consistency import inconsistencies
+from tests.methods import METHODS
 from tests.servers import connected
 
 SEED = int(os.environ.get("HOLDFAST_TEST_SEED", "1"))
 REQUESTS = 10_000
 CALLERS = 100
 READ_S = 2.0  # a read may wait for the ledger, which nothing is written to meanwhile
-METHODS: Sequence[MethodDescriptor] = [
-    method
-    for file in (calls.DESCRIPTOR, admin.DESCRIPTOR)
-    for service in file.services_by_name.values()
-    for method in service.methods
-]
 # Of these hardly one random request is sound and meets what it needs, so each is made once by hand before; but an audit
 # needs a ledger that has all shards.
 SELDOM = {
@@ -60,7 +55,7 @@ SELDOM = {
 }
 WITH_A_DEAD_LETTER = {"ReplayDeadLetter"}  # it succeeds in test_replay.py, where an order was refused before
 # Without reservations there is nothing to move, and a sale that is closed sells none.
-WEIGHTS = [{"Reserve": 8.0, "CloseSale": 0.1}.get(method.name, 1.0) for method in METHODS]
+WEIGHTS = [{"Reserve": 8.0, "CloseSale": 0.1}.get(method.name, 1.0) for method in METHODS.values()]
 HAS_A_DEADLINE = "cut by its caller's deadline"
 DOCUMENTED = documented()
 
@@ -90,7 +85,7 @@ async def test_random_requests_are_answered_as_documented_and_the_books_agree(
     assert [record.getMessage() for record in caplog.records] == []
     reasons = Counter(outcome.reason for outcome in outcomes)
     assert reasons.keys() >= {"OK", "UNREADABLE", "UNKNOWN_FIELD", "FIELD_OUT_OF_BOUNDS"}, reasons
-    assert {outcome.method for outcome in outcomes} == {method.name for method in METHODS}
+    assert {outcome.method for outcome in outcomes} == set(METHODS)
     succeeded = {outcome.method for outcome in outcomes if outcome.reason == "OK"}
     assert succeeded | SELDOM | WITH_A_DEAD_LETTER == VALID.keys()
     assert await book(valkey, database) == []
@@ -116,7 +111,7 @@ async def use_each_that_random_requests_seldom_do(caller: Caller) -> None:
 async def send_all(caller: Caller, count: int) -> list[Outcome]:
     """Send so many requests, some at a time; the seed decides on them, and not on the order in which they arrive."""
     requests, which, outcomes = FuzzedRequests(SEED), Random(SEED), list[Outcome]()
-    waiting = ((method, requests.next(method)) for method in which.choices(METHODS, WEIGHTS, k=count))
+    waiting = ((method, requests.next(method)) for method in which.choices([*METHODS.values()], WEIGHTS, k=count))
 
     async def send_one_by_one() -> None:
         for method, sent in waiting:

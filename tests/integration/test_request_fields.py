@@ -22,14 +22,9 @@ from holdfast.inventory.v1.sale_pb2 import Item, Sale
 
 from inventory_service.rpc.calls.sales import UPDATABLE
 from tests.inventory_server import Caller, CallError, call_error, error_of, first_answer_to, status_error
+from tests.methods import METHODS
 
 STUBS = {"InventoryService": InventoryServiceStub, "InventoryAdminService": InventoryAdminServiceStub}
-METHODS: list[MethodDescriptor] = [
-    method
-    for file in (calls.DESCRIPTOR, admin.DESCRIPTOR)
-    for service in file.services_by_name.values()
-    for method in service.methods
-]
 WAIT_S = 4.0  # a list may wait for half of it until the ledger has a commit, which it never gets here
 UNKNOWN = b"\xf8\x07\x01"  # field 127, a number
 LEAVES = ("google.protobuf.Duration", "google.protobuf.Timestamp")
@@ -129,7 +124,7 @@ IGNORED = {
 }
 
 
-@pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
+@pytest.mark.parametrize("method", METHODS.values(), ids=lambda method: method.name)
 async def test_a_field_that_is_set_is_used_or_unimplemented(caller: Caller, method: MethodDescriptor) -> None:
     """A caller that asks for half must not get everything."""
     await caller.create_sale()
@@ -141,7 +136,7 @@ async def test_a_field_that_is_set_is_used_or_unimplemented(caller: Caller, meth
     assert set(ignored) == USED[method.name] | IGNORED & fields.keys()
 
 
-@pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
+@pytest.mark.parametrize("method", METHODS.values(), ids=lambda method: method.name)
 async def test_an_unknown_field_fails_a_change_and_not_a_read(caller: Caller, method: MethodDescriptor) -> None:
     """At any depth: a change must not lose a field's meaning, and a read cannot do less than it was asked for.
 

@@ -22,7 +22,8 @@ from tests.inventory_server import (
     run_process,
     running_server_process,
 )
-from tests.token_caller import METHODS, TokenCaller
+from tests.methods import METHODS
+from tests.token_caller import TokenCaller
 from tests.tokens import SECRET, Key, claims, ec_key, ed_key, jwks, write
 from tests.waiting import eventually
 

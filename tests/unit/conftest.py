@@ -4,6 +4,7 @@ import signal
 from collections.abc import Iterator
 
 import pytest
+import structlog
 
 
 @pytest.fixture(autouse=True)
@@ -14,3 +15,11 @@ def signal_handlers() -> Iterator[None]:
     yield
     for number, handler in zip(numbers, handlers, strict=True):
         signal.signal(number, handler)
+
+
+@pytest.fixture(autouse=True)
+def log_configuration() -> Iterator[None]:
+    """A command that a test runs in this process configures its log, which would leave out lines of later tests."""
+    configuration = structlog.get_config()
+    yield
+    structlog.configure(**configuration)

@@ -1,1 +1,1 @@
-"""Verifies tokens: the room of PyJWT and cryptography."""
+"""Verifies tokens by PyJWT and cryptography."""

@@ -5,18 +5,18 @@ from holdfast.inventory.v1 import inventory_admin_service_pb2 as admin
 
 from inventory_service.domain.results import Failure
 from inventory_service.domain.revocations import Revocation
+from inventory_service.domain.token_claims import MAX_ID_LENGTH
 from inventory_service.rpc.auth import actor_of, tenant_of
 from inventory_service.rpc.calls.call import Context
 from inventory_service.rpc.status import CallFailed
 from inventory_service.rpc.validation import MAX_TEXT, Validator
 from inventory_service.service.revocations import Revoked, TokenRevocations
 
-MAX_NAME = 255  # characters of a `jti` and of a `sub`
 log = structlog.get_logger()
 
 
 class TokenCalls:
-    """The call on tokens, which is harmless twice."""
+    """RevokeTokens, which is harmless twice."""
 
     def __init__(self, revocations: TokenRevocations) -> None:
         self._revocations = revocations
@@ -53,10 +53,10 @@ def _tokens(request: admin.RevokeTokensRequest, fields: Validator, now_ms: int) 
     """A `jti`; or a subject, and the moment before which its tokens were issued."""
     match request.WhichOneof("tokens"):
         case "jti":
-            fields.text("jti", request.jti, 1, MAX_NAME)
+            fields.text("jti", request.jti, 1, MAX_ID_LENGTH)
             return request.jti, None
         case "subject_tokens":
-            fields.text("subject_tokens.subject", request.subject_tokens.subject, 1, MAX_NAME)
+            fields.text("subject_tokens.subject", request.subject_tokens.subject, 1, MAX_ID_LENGTH)
             return request.subject_tokens.subject, _issued_before_s(request.subject_tokens, fields, now_ms)
     fields.add_violation("tokens", "must be jti or subject_tokens")
     return "", None

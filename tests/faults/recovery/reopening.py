@@ -89,7 +89,7 @@ async def _run_named(stack: FaultStack, opening: Opening, sales: Iterable[str], 
     expected = 1 if opening is Opening.ACCEPT_LOSS else 0
     assert result.code == expected, f"`holdfast {command}` ended with {result.code}, not {expected}: {result}"
     if opening is Opening.ACCEPT_LOSS:
-        assert await unserved(stack, sales), "shards serve although nobody has accepted the loss"
+        assert await unserved(stack, sales), "shards serve although the loss is not accepted"
         accepted = await stack.run(command, *options)
         assert accepted.code == 0, f"`holdfast {opening}` ended with {accepted.code}: {accepted}"
     return opening

@@ -1,86 +1,32 @@
-"""`holdfast sale apply`: what it finds to differ, what it sends, in which order, and what it says of a failure."""
+"""`holdfast sale apply`: what it finds to differ, what it sends, and in which order."""
 
 import json
-from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import grpc
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 from holdfast.cli import ask_first
 from holdfast.inventory.v1 import inventory_admin_service_pb2 as admin
-from holdfast.inventory.v1.error_reason_pb2 import ErrorReason
-from holdfast.inventory.v1.inventory_service_pb2 import GetSaleRequest, GetSaleResponse
+from holdfast.inventory.v1.inventory_service_pb2 import GetSaleResponse
 from holdfast.inventory.v1.sale_pb2 import Item, Sale, SaleState
-from typer.testing import Result
 
-from tests.unit.clients.cli.command import NOON, TOO_LONG_S, run
-from tests.unit.clients.fake_inventory import FakeInventory, error_status, unavailable
-
-C = grpc.StatusCode
-MISSING = error_status(C.NOT_FOUND, ErrorReason.ERROR_REASON_SALE_NOT_FOUND, sale_id="lamps")
-OPEN, CLOSED, SCHEDULED = SaleState.SALE_STATE_OPEN, SaleState.SALE_STATE_CLOSED, SaleState.SALE_STATE_SCHEDULED
-FOUND = Sale(
-    sale_id="lamps",
-    title="Lamps",
-    start_time=NOON,
-    end_time=NOON + timedelta(hours=2),
-    hold_ttl=timedelta(minutes=10),
-    max_hold_ttl=timedelta(minutes=10),
-    state=OPEN,
-    etag="e-1",
-    items=[
-        Item(sku="lamp", total=100, available=98, held=2, buyer_limit=2),
-        Item(sku="shade", total=20, available=20),
-    ],
+from tests.unit.clients.cli.applied_sales import (
+    CLOSED,
+    FOUND,
+    ITEMS,
+    MISSING,
+    SAME,
+    apply,
+    changed,
+    lines_of,
+    sale,
+    sent,
+    will_find,
 )
-SAME = """\
-title: Lamps
-start_time: 2026-11-27T13:00:00+01:00
-end_time: 2026-11-27T14:00:00Z
-hold_ttl: 600s
-max_hold_ttl: ~
-buyer_limit: 0
-attempts_per_minute: ~
-return_window: 0
-state: open
-"""
-ITEMS = "items: [{sku: lamp, total: 100, buyer_limit: 2}, {sku: shade, total: 20}]\n"
-
-
-def sale(text: str, sale_id: str = "lamps") -> str:
-    """One element of the list of sales."""
-    return f"  - sale_id: {sale_id}\n" + "".join(f"    {line}\n" for line in text.splitlines())
-
-
-def apply(fake: FakeInventory, tmp_path: Path, *sales: str, words: Sequence[str] = ()) -> Result:
-    file = tmp_path / "sales.yaml"
-    file.write_text("sales:\n" + "".join(sales))
-    return run(fake, "sale", "apply", str(file), *words)
-
-
-def changed(**fields: Any) -> Sale:
-    """The sale that was found, with some fields of another value."""
-    other = Sale()
-    other.CopyFrom(FOUND)
-    other.MergeFrom(Sale(**fields))
-    return other
-
-
-def will_find(fake: FakeInventory, *found: Sale) -> None:
-    fake.will_answer("GetSale", *(GetSaleResponse(sale=each) for each in found))
-
-
-def sent(fake: FakeInventory) -> list[Any]:
-    """The calls that change something."""
-    return [request for request in fake.asked if not isinstance(request, GetSaleRequest)]
-
-
-def lines_of(done: Result) -> list[str]:
-    """What was printed, with one blank between words."""
-    return [" ".join(line.split()) for line in done.stdout.splitlines()]
+from tests.unit.clients.cli.command import NOON, run
+from tests.unit.clients.fake_inventory import FakeInventory
 
 
 def test_a_sale_that_is_missing_is_made_with_all_of_its_settings(fake: FakeInventory, tmp_path: Path) -> None:
@@ -314,92 +260,3 @@ def test_a_check_that_finds_nothing_is_exit_code_0(fake: FakeInventory, tmp_path
         "cannot_change": [],
         "left_alone": ["item shade: is not in the file"],
     }
-
-
-def test_a_limit_of_an_item_that_differs_stops_everything(fake: FakeInventory, tmp_path: Path) -> None:
-    """No call changes it, and a run that leaves it so would not have done what the file says."""
-    will_find(fake, FOUND, FOUND)
-
-    done = apply(
-        fake, tmp_path, sale("title: B\n" + ITEMS, "first"), sale("items: [{sku: lamp, total: 100, buyer_limit: 5}]")
-    )
-
-    assert done.exit_code == 1
-    assert sent(fake) == []
-    assert "nothing was done: sale lamps: item lamp: its buyer_limit is 2, not 5" in done.stderr
-
-
-def test_a_failure_in_the_middle_says_what_was_done(fake: FakeInventory, tmp_path: Path) -> None:
-    """What comes after it is not tried; as JSON it stands beside the error."""
-    for _ in range(2):
-        fake.will_answer("GetSale", MISSING, GetSaleResponse(sale=FOUND), MISSING)
-        fake.will_answer("CreateSale", admin.CreateSaleResponse(sale=FOUND))
-        fake.will_answer("AdjustStock", admin.AdjustStockResponse())
-        in_use = {"sku": "shade", "held": "3", "sold": "4"}
-        fake.will_answer(
-            "AdjustStock", error_status(C.FAILED_PRECONDITION, ErrorReason.ERROR_REASON_STOCK_IN_USE, **in_use)
-        )
-    text = sale("items: [{sku: lamp, total: 120}, {sku: shade, total: 1}]")
-    sales = (sale(ITEMS, "first"), text, sale(ITEMS, "third"))
-
-    done = apply(fake, tmp_path, *sales, words=("--stock", "--yes"))
-    as_json = apply(fake, tmp_path, *sales, words=("--stock", "--yes", "--json"))
-
-    assert done.exit_code == as_json.exit_code == 1
-    assert [line.split()[0] for line in lines_of(done)] == ["created", "adjusted"]
-    count, failure = done.stderr.splitlines()
-    assert count == "3 sales: 1 created, 1 failed, 1 not tried"
-    assert failure == (
-        "holdfast: item shade of sale lamps: 3 are held and 4 sold, and so many must remain [STOCK_IN_USE]"
-    )
-    whole = json.loads(as_json.stdout)
-    assert whole["error"]["reason"] == "ERROR_REASON_STOCK_IN_USE"
-    assert [one["result"] for one in whole["sales"]] == ["created", "failed", "not tried"]
-    adjusted = {"change": "adjust", "field": "items.lamp.total", "old": 100, "new": 120}
-    assert whole["sales"][1]["changes"] == [adjusted]
-
-
-@pytest.mark.parametrize(
-    ("status", "line", "exit_code"),
-    [
-        (
-            error_status(C.ABORTED, ErrorReason.ERROR_REASON_ETAG_MISMATCH),
-            "sale lamps: has changed since its etag was read; run it again with the same file, which begins by reading"
-            " [ETAG_MISMATCH]",
-            1,
-        ),
-        (
-            error_status(C.FAILED_PRECONDITION, ErrorReason.ERROR_REASON_WRONG_SALE_STATE, state="SALE_STATE_CLOSED"),
-            "sale lamps: is closed, which does not allow this [WRONG_SALE_STATE]",
-            1,
-        ),
-        (
-            unavailable(ErrorReason.ERROR_REASON_OUTCOME_UNKNOWN, TOO_LONG_S),
-            "sale lamps: it is unknown whether this was done; repeat it with the same ids (The sentence of the server.)"
-            "; run it again with the same file, which begins by reading [OUTCOME_UNKNOWN]",
-            3,
-        ),
-    ],
-)
-def test_a_failed_call_says_whether_to_run_it_again(
-    fake: FakeInventory, tmp_path: Path, status: Any, line: str, exit_code: int
-) -> None:
-    """A new run is harmless; where the state does not allow the change, it would fail again."""
-    will_find(fake, FOUND)
-    fake.will_answer("UpdateSale", status)
-
-    done = apply(fake, tmp_path, sale("title: B\n" + ITEMS))
-
-    assert done.exit_code == exit_code
-    assert done.stderr.splitlines()[-1] == f"holdfast: {line}"
-
-
-def test_a_sale_that_cannot_be_read_ends_it_before_any_change(fake: FakeInventory, tmp_path: Path) -> None:
-    """Only a sale that does not exist is made."""
-    fake.will_answer("GetSale", MISSING, unavailable(ErrorReason.ERROR_REASON_LEDGER_UNREACHABLE, TOO_LONG_S))
-
-    done = apply(fake, tmp_path, sale(ITEMS, "first"), sale(ITEMS))
-
-    assert done.exit_code == 2
-    assert sent(fake) == []
-    assert "sale lamps: the server cannot answer now, and nothing was done" in done.stderr

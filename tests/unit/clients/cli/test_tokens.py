@@ -10,14 +10,14 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, NoEncryption, PrivateFormat
-from holdfast.cli import token_keys
+from holdfast.cli import token_keys, tokens
 from holdfast.cli.tokens import Scope
 from typer.testing import Result
 
 from inventory_service.adapters.reloaded_files import SettingsFile
 from inventory_service.adapters.tokens.key_files import KeyFiles
 from inventory_service.adapters.tokens.verifier import JwtVerifier
-from inventory_service.domain.caller import ALL_SCOPES
+from inventory_service.domain.caller import ALL_SCOPES, TENANT
 from inventory_service.domain.token_claims import TokenRules
 from tests.unit.clients.cli.command import invoke
 
@@ -303,6 +303,7 @@ def test_without_the_libraries_the_command_names_the_extra(
     assert f"`holdfast token {words[0]}` needs more: install Holdfast with its extra [server]" in done.stderr
 
 
-def test_the_scopes_are_those_that_the_server_knows() -> None:
-    """One that is missing here could be given to no token."""
+def test_scopes_and_tenants_are_those_that_the_server_takes() -> None:
+    """A scope that is missing here could be given to no token."""
     assert set(Scope) == ALL_SCOPES
+    assert tokens.TENANT.pattern == TENANT.pattern

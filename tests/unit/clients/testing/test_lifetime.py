@@ -38,7 +38,7 @@ def test_two_servers_know_nothing_of_each_other() -> None:
 
 
 async def test_what_is_open_ends_with_the_server() -> None:
-    """A watch ends as it does when a real server stops, and calls find nobody."""
+    """A watch ends as it does when a real server stops, and calls find no server."""
     server = InventoryServer()
     server.start()
     async with grpc.aio.insecure_channel(server.address) as channel:

@@ -24,7 +24,7 @@ def test_a_number_that_never_changes_is_explained() -> None:
 
 
 def test_a_frozen_shard_is_noted_with_the_word_of_its_reason() -> None:
-    """It breaks no promise, and somebody may have to say what opens it."""
+    """It breaks no promise, and an operator may have to open it."""
     found = judge_frozen({3: "HASH_DIFFERS: a; NEEDS_RESTORE: b", 1: "WENT_BACK: c"})
 
     assert (found.level, found.value) == (Level.NOTE, "shard 1: WENT_BACK, shard 3: HASH_DIFFERS")

@@ -6,6 +6,7 @@ from typing import Any
 
 from inventory_service.domain.circuit_breaker import FAILURES, CircuitBreaker
 from inventory_service.domain.keys import SaleKey
+from inventory_service.domain.moves import Move, MoveKind
 from inventory_service.domain.reservation import Line
 from inventory_service.domain.reserve import Reserve
 from inventory_service.service.batcher import Batcher
@@ -17,6 +18,10 @@ LIMITS = Limits(requests=8, lines=10, full_at=4, interval_s=0.004, idle_below=2,
 
 def reserve(name: str, lines: int = 1) -> Reserve:
     return Reserve(SALE, name, "buyer", tuple(Line(f"sku-{n}", 1) for n in range(lines)), None)
+
+
+def confirm(name: str) -> Move:
+    return Move(SALE, name, MoveKind.CONFIRM)
 
 
 class ManualClock:

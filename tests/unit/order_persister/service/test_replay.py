@@ -155,7 +155,7 @@ async def test_a_partition_that_ends_below_the_mark_was_made_anew(row_offset: in
 
 
 async def test_a_row_that_does_not_move_is_compared_with_its_topic_from_time_to_time() -> None:
-    """A topic may be made anew while nobody writes to it, and have as many records again by the next check."""
+    """A topic may be made anew while nothing is written to it, and have as many records again by the next check."""
     servers = FakeServers(ROW._replace(read_offset=10, read_digest=digest_of(b"record 9")))
     replayer = servers.replayer()
     await servers.check(replayer)

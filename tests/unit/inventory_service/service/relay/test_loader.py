@@ -36,7 +36,7 @@ async def check_room(redis: FakeRedis, buyers: int = SIZE.buyers) -> None:
 
 @pytest.mark.parametrize(("other_serves", "size"), [(True, PART_SIZE), (False, PART_SIZE_OF_IDLE_REDIS)])
 async def test_parts_are_small_while_another_shard_of_that_redis_serves(other_serves: bool, size: int) -> None:
-    """A part stops Redis while it is written, for all shards; where none serves, nobody waits for it."""
+    """A part stops Redis while it is written, for all shards; where none serves, no call waits for it."""
     redis = FakeRedis(other_serves)
 
     assert await is_loaded(FakeLedger(), redis)

@@ -12,7 +12,7 @@ from inventory_service.adapters.redis.shards import RedisShards
 from inventory_service.domain.shards import RedisUnavailable, ShardStatus
 from inventory_service.rpc.server import HealthProbe, StoreHealth
 from inventory_service.service.memory_watch import MemoryWatch
-from inventory_service.wiring.serve import store_probe
+from inventory_service.wiring.store_probe import store_probe
 
 SHARDS = 2
 
