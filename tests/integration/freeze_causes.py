@@ -1,5 +1,7 @@
 """What freezes a shard, each done to real servers, and what repairs those causes that can be repaired."""
 
+import time
+
 from inventory_service.domain.shards import ADOPTED, CommitId, Offsets, hash_of
 from tests.integration.altered_redis import change_meta, fork, set_back
 from tests.integration.selling_shard import SellingShard
@@ -44,8 +46,12 @@ async def the_shard_was_opened_elsewhere(shard: SellingShard) -> None:
 
 
 async def an_epoch_began_on_another_ledger(shard: SellingShard) -> None:
-    """Its first commit does not follow from what this one holds."""
+    """Its first commit does not follow from what this one holds.
+
+    An epoch is a second since 1970, or the one after the last. The one that begins here is to be another.
+    """
     last = await shard.last_in_ledger()
+    await eventually(lambda: time.time() > last.epoch + 2)
     await shard.commits.publish(0, [last._replace(epoch=last.epoch + 1, seq=1)])
 
 

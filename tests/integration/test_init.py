@@ -37,7 +37,7 @@ async def test_init_continues_after_a_crash(valkey: str, database: str, kafka: K
 
     assert await processes.serves()
     assert await processes.serves(1)
-    assert (await processes.status()).epoch == opened.epoch + 1
+    assert (await processes.status()).epoch > opened.epoch
     await processes.close()
 
 
