@@ -128,7 +128,7 @@ async def has_seen(shard: SellingShard, commit: CommitId) -> bool:
     return row is not None and row.seen == commit
 
 
-async def kafka_deleted_what_nobody_read(shard: SellingShard) -> None:
+async def kafka_deleted_unread_records(shard: SellingShard) -> None:
     """Redis was another one meanwhile."""
 
     async def offsets(shard: int) -> Offsets:

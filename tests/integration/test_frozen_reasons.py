@@ -62,7 +62,7 @@ CASES = (
     Case(causes.redis_sold_what_there_is_not, "NEGATIVE_BALANCE: ", orphans=1),
     Case(causes.redis_wrote_what_no_persister_can_read, "UNREADABLE: ", orphans=0),
     Case(causes.kafka_showed_more, "NEEDS_RESTORE: Kafka has shown the ledger commit", orphans=0, in_kafka=1),
-    Case(causes.kafka_deleted_what_nobody_read, "NEEDS_RESTORE: Kafka has deleted records from offset", orphans=0),
+    Case(causes.kafka_deleted_unread_records, "NEEDS_RESTORE: Kafka has deleted records from offset", orphans=0),
 )
 
 
