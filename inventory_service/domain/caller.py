@@ -18,7 +18,7 @@ class Caller(NamedTuple):
     scopes: frozenset[str]
     jti: str = ""  # of its token; empty: it has none
     issued_at: float = 0.0
-    expires_at: float = inf  # of its token, the leeway included: from this moment on it is not believed
+    expires_at: float = inf  # of its token, the leeway included: from this moment on it is not valid
 
     @property
     def has_token(self) -> bool:

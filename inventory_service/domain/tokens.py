@@ -1,4 +1,4 @@
-"""Why a token is not believed, in words that a caller may hear."""
+"""Why a token is not valid, in words that a caller may hear."""
 
 from enum import StrEnum
 from typing import Protocol
@@ -31,7 +31,7 @@ class Problem(StrEnum):
 
 
 class TokenRejected(Exception):
-    """The token is not believed: UNAUTHENTICATED. `claim` names the one that is at fault, if one is."""
+    """The token is not valid: UNAUTHENTICATED. `claim` names the one that is at fault, if one is."""
 
     def __init__(self, problem: Problem, claim: str = "") -> None:
         super().__init__(f"{problem} {claim}".strip())
@@ -40,7 +40,7 @@ class TokenRejected(Exception):
 
 
 class TenantRejected(TokenRejected):
-    """The token is believed, and names no tenant, or one that may not be used: PERMISSION_DENIED."""
+    """The token is valid, and names no tenant, or one that may not be used: PERMISSION_DENIED."""
 
 
 class CurrentKeys(Protocol):
@@ -58,4 +58,4 @@ class Verifier(Protocol):
     def keys(self) -> CurrentKeys: ...
 
     def verify(self, token: str) -> Caller:
-        """Who a token says that its bearer is; `TokenRejected` if it is not believed."""
+        """Who a token says that its bearer is; `TokenRejected` if it is not valid."""

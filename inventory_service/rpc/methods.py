@@ -10,7 +10,7 @@ STREAMS = 10_000  # streams that it has open at a time
 TIME_LIMIT_S = 30.0  # for a call whose caller sets no deadline
 AUDIT_TIME_LIMIT_S = 290.0  # gRPC cuts a call that outlasts its connection's age and grace
 READERS = frozenset({READ, RESERVE, ADMIN})  # of the scopes of a method a caller needs one
-BUYERS = frozenset({RESERVE})  # those who act for buyers: an operator's scope does not include theirs
+BUYERS = frozenset({RESERVE})  # of services that act for buyers; the scope of operators does not include it
 AUDITORS = frozenset({AUDIT, ADMIN})
 OPERATORS = frozenset({ADMIN})
 

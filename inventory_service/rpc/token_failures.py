@@ -12,9 +12,9 @@ log = structlog.get_logger()
 
 
 def token_failure(rejected: TokenRejected) -> Failure:
-    """TOKEN_INVALID; SCOPE_MISSING for a token that is believed, and names no tenant that may be used."""
-    is_believed = isinstance(rejected, TenantRejected)
-    reason = reasons.ERROR_REASON_SCOPE_MISSING if is_believed else reasons.ERROR_REASON_TOKEN_INVALID
+    """TOKEN_INVALID; SCOPE_MISSING for a token that is valid, and names no tenant that may be used."""
+    is_valid = isinstance(rejected, TenantRejected)
+    reason = reasons.ERROR_REASON_SCOPE_MISSING if is_valid else reasons.ERROR_REASON_TOKEN_INVALID
     about = {"claim": rejected.claim} if rejected.claim else {}
     return Failure(reason, {"problem": rejected.problem.value, **about})
 

@@ -1,4 +1,4 @@
-"""Tokens on a server process: which are believed, what each may do, and keys that change under load."""
+"""Tokens on a server process: which are valid, what each may do, and keys that change under load."""
 
 import asyncio
 import time
@@ -94,7 +94,7 @@ async def test_each_scope_opens_its_methods_and_no_other(secured: Secured) -> No
         assert await with_all.reason(name) != "SCOPE_MISSING"
 
 
-async def test_a_call_says_why_its_token_is_not_believed(secured: Secured) -> None:
+async def test_a_call_says_why_its_token_is_not_valid(secured: Secured) -> None:
     """Each method does, and the page counts them; health asks for no token, and reflection for any."""
     for name in METHODS:
         error = await TokenCaller(secured.caller.channel).error(name)

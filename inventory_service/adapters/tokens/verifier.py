@@ -43,7 +43,7 @@ class JwtVerifier:
         self._clock = clock
 
     def verify(self, token: str) -> Caller:
-        """Whom a token names; `TokenRejected` if it is not believed."""
+        """Whom a token names; `TokenRejected` if it is not valid."""
         with _rejections():
             header = jwt.get_unverified_header(token)
         if "crit" in header:

@@ -52,7 +52,7 @@ def _replace(file: Path, content: bytes, mode: int) -> None:
             opened.write(content)
             os.fchmod(descriptor, mode)
         os.replace(temporary, file)
-    except BaseException:
+    except BaseException:  # Ctrl-C too: no half-written secret is left behind
         os.unlink(temporary)
         raise
 

@@ -21,14 +21,14 @@ def caller(rules: TokenRules = RULES, now_s: float = NOW_S, /, **changed: Any) -
 
 
 def problem(rules: TokenRules = RULES, now_s: float = NOW_S, /, **changed: Any) -> str:
-    """Why such a token is not believed."""
+    """Why such a token is not valid."""
     with pytest.raises(TokenRejected) as rejected:
         caller(rules, now_s, **changed)
     return str(rejected.value)
 
 
 def test_a_token_names_its_bearer() -> None:
-    """Its leeway is part of the time that it is believed."""
+    """Its leeway is part of the time that it is valid."""
     assert caller(jti="t-1") == Caller("acme", "ann", frozenset({READ}), "t-1", NOW_S - 60, NOW_S + 65)
     assert caller().jti == ""
 
@@ -121,7 +121,7 @@ def test_another_tenant_is_none(tenant: Any) -> None:
     assert problem(tenant=tenant) == "bad_claim tenant"
 
 
-def test_a_token_without_a_tenant_is_believed_and_may_do_nothing() -> None:
+def test_a_token_without_a_tenant_is_valid_and_may_do_nothing() -> None:
     """PERMISSION_DENIED: another token would not help a caller whose issuer gives it no tenant."""
     for changed in ({"tenant": None}, {"tenant": "A"}, {"tenant": "default"}):
         with pytest.raises(TenantRejected):

@@ -76,7 +76,7 @@ def test_revocations_are_looked_at_again_only_when_there_is_a_new_one(monkeypatc
 
 
 def test_other_keys_have_every_token_verified_again() -> None:
-    """One whose key was taken out is believed no longer."""
+    """One whose key was taken out is valid no longer."""
     served = Authenticated(ann=ANN)
     served.call("Bearer ann")
 

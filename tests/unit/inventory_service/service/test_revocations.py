@@ -122,7 +122,7 @@ async def test_a_later_moment_of_a_subject_is_no_repeat(server: Server) -> None:
 async def test_a_server_that_starts_without_the_ledger_warns_of_what_it_may_not_know(
     server: Server, table: Table
 ) -> None:
-    """A token that only the table has is believed meanwhile."""
+    """A token that only the table has is valid meanwhile."""
     table.away = LedgerUnavailable("away")
     with capture_logs() as logged:
         await server.revocations.start()

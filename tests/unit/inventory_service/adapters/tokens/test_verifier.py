@@ -1,4 +1,4 @@
-"""Which tokens are believed: their algorithm, signature, header, issuer and audience."""
+"""Which tokens are valid: their algorithm, signature, header, issuer and audience."""
 
 import base64
 import json
@@ -33,7 +33,7 @@ def verifier(folder: KeyFolder, **settings: str) -> JwtVerifier:
 
 
 def problem(folder: KeyFolder, token: str, **settings: str) -> str:
-    """Why a token is not believed."""
+    """Why a token is not valid."""
     with pytest.raises(TokenRejected) as rejected:
         verifier(folder, **settings).verify(token)
     return str(rejected.value)
@@ -45,12 +45,12 @@ def segment(value: Any) -> str:
 
 
 @pytest.mark.parametrize("key", [RSA, EC, ED])
-def test_a_token_that_a_key_signed_is_believed(folder: KeyFolder, key: Key) -> None:
+def test_a_token_that_a_key_signed_is_valid(folder: KeyFolder, key: Key) -> None:
     """By each algorithm."""
     assert verifier(folder).verify(key.token(GOOD)) == ANN
 
 
-def test_a_token_that_the_secret_signed_is_believed(folder: KeyFolder) -> None:
+def test_a_token_that_the_secret_signed_is_valid(folder: KeyFolder) -> None:
     """Also beside public keys."""
     write(folder.secret, SECRET + b"\n")
 
@@ -71,7 +71,7 @@ def test_a_token_that_another_key_of_the_name_signed_is_not(folder: KeyFolder, k
 
 
 @pytest.mark.parametrize("key", [RSA, EC, ED])
-def test_a_token_that_was_changed_is_not_believed(folder: KeyFolder, key: Key) -> None:
+def test_a_token_that_was_changed_is_not_valid(folder: KeyFolder, key: Key) -> None:
     """Nor one whose signature was cut off."""
     header, _, signature = key.token(GOOD).split(".")
     body = segment({**GOOD, "tenant": "other"})
@@ -94,7 +94,7 @@ def test_a_public_key_is_not_taken_for_a_secret(folder: KeyFolder) -> None:
 
 
 @pytest.mark.parametrize("name", ["none", "None", "NONE", "nOnE", "", None, 0, ["RS256"], {"a": "RS256"}])
-def test_a_token_without_a_signature_is_not_believed(folder: KeyFolder, name: Any) -> None:
+def test_a_token_without_a_signature_is_not_valid(folder: KeyFolder, name: Any) -> None:
     """However `none` is spelt."""
     write(folder.secret, SECRET)
     unsigned = f"{segment({'alg': name, 'kid': 'rsa'})}.{segment(GOOD)}"
