@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +20,7 @@ from tests.inventory_server import (
     ServerProcess,
     call_error,
     calling,
+    first_answer_to,
     run_process,
     running_server_process,
 )
@@ -134,8 +136,9 @@ async def test_a_call_says_why_its_token_is_not_valid(secured: Secured) -> None:
 async def services(channel: grpc.aio.Channel, *headers: tuple[str, str]) -> Any:
     """What reflection names."""
     stub: Any = ServerReflectionStub
-    asked = iter([ServerReflectionRequest(list_services="")])
-    return (await stub(channel).ServerReflectionInfo(asked, metadata=headers).read()).list_services_response.service
+    stream = partial(stub(channel).ServerReflectionInfo, metadata=headers)
+    answer = await first_answer_to(stream, ServerReflectionRequest(list_services=""))
+    return answer.list_services_response.service
 
 
 async def test_keys_change_under_load_without_a_lost_call(secured: Secured) -> None:
