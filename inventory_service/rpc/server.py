@@ -17,7 +17,8 @@ from holdfast.inventory.v1.inventory_service_pb2_grpc import add_InventoryServic
 
 from holdfast_runtime.ports import exclusive, who_listens
 from inventory_service.domain.server_certificate import ServerCertificate
-from inventory_service.rpc.middleware import Handler, Middleware
+from inventory_service.rpc.call_headers import Handler, MethodsOfService
+from inventory_service.rpc.middleware import Middleware
 from inventory_service.rpc.reflection import SERVICE_NAME as REFLECTION
 from inventory_service.rpc.reflection import ReflectionServicer
 from inventory_service.rpc.servicers import AdminServicer, Servicer
@@ -178,7 +179,7 @@ def _handlers(
     reflection_pb2_grpc.add_ServerReflectionServicer_to_server(reflection_servicer, standard)  # type: ignore[no-untyped-call]
     return [
         *(middleware.wrap(service, methods) for service, methods in own.of_service.items()),
-        *(grpc.method_handlers_generic_handler(*service) for service in standard.of_service.items()),
+        *(MethodsOfService(*service) for service in standard.of_service.items()),
     ]
 
 
