@@ -41,6 +41,10 @@ test-packaging: $(VENV)/ready ## Build the wheel and try it in empty environment
 test-real: $(VENV)/ready ## Run the tests on Redis, PostgreSQL and Apache Kafka, which it installs (Debian)
 	@$(BIN)/tox run -e real
 
+.PHONY: bench
+bench: $(VENV)/ready ## Put each shape of load on a stack of its own, and show what came of it on a page (ghz)
+	@$(BIN)/python -m bench.suite && $(BIN)/python -m bench.page
+
 .PHONY: lint
 lint: $(VENV)/ready ## Run the checks without the tests
 	@$(BIN)/tox run -e lint,types,arrows,protos,lua

@@ -28,7 +28,7 @@ class Lag:
         commits, oldest = 0, now
         for shard, head in heads.items():
             waiting, done = self._waiting.setdefault(shard, deque()), applied.get(shard, (0, 0))
-            if head > done and (not waiting or waiting[-1][1] < head):
+            if head[1] and head > done and (not waiting or waiting[-1][1] < head):
                 waiting.append((now, head))
             while waiting and waiting[0][1] <= done:
                 waiting.popleft()
