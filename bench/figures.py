@@ -23,6 +23,7 @@ FIGURE = re.compile(r"\[([^\]]+)\]\(performance/([\w.-]+\.json)#([^)\s]+)\)")
 CODE = re.compile(r"```.*?```|`[^`]*`", re.DOTALL)
 LINK = re.compile(r"\]\([^)]*\)")
 SHAPES = ("steady", "spike", "ramp", "abundant", "sold-out", "many-sales", "cart")
+LEAST_SHARE = 0.02  # of a process' CPU, to be named
 Results = Mapping[str, Any]
 
 
@@ -91,9 +92,42 @@ def sources_table(results: Mapping[str, Results]) -> list[str]:
     return rows
 
 
+def growth_table(results: Mapping[str, Results]) -> list[str]:
+    """What a reservation costs at each size of what grows."""
+    growth = results.get("growth")
+    rows = [
+        "| what grows | to | server CPU us each | Redis CPU us each | requests a script call |",
+        "|---|---|---|---|---|",
+    ]
+    for name, points in (growth["points"] if growth else {}).items():
+        for point in points:
+            cpu = [_with_quartiles(point["cpu_us"][one], point["quartiles"][one]) for one in ("serve", "valkey")]
+            requests = f"{point['requests_a_script_call']:.1f}"
+            rows.append(f"| {growth['titles'][name]} | {point['of']:,} | {' | '.join(cpu)} | {requests} |")
+    return rows
+
+
+def _with_quartiles(median: float, quartiles: Sequence[float]) -> str:
+    return f"{median:.0f} ({quartiles[0]:.0f}-{quartiles[1]:.0f})"
+
+
+def profiles_table(results: Mapping[str, Results]) -> list[str]:
+    """The packages in which each process spends most of its CPU."""
+    profiles = results.get("profiles")
+    rows = ["| process | share of its CPU |", "|---|---|"]
+    if profiles:
+        shares = {name: one["packages"] for name, one in profiles["processes"].items()}
+        for name, packages in {**shares, "Redis": profiles["redis"]}.items():
+            most = [f"{package} {share:.0%}" for package, share in packages.items() if share >= LEAST_SHARE]
+            rows.append(f"| {name} | {', '.join(most)} |")
+    return rows
+
+
 TABLES: Mapping[str, Callable[[Mapping[str, Results]], Sequence[str]]] = {
     "shapes": shapes_table,
     "processes": processes_table,
+    "growth": growth_table,
+    "profiles": profiles_table,
     "sources": sources_table,
 }
 
