@@ -94,12 +94,10 @@ def sources_table(results: Mapping[str, Results]) -> list[str]:
 
 def growth_table(results: Mapping[str, Results]) -> list[str]:
     """What a reservation costs at each size of what grows."""
-    growth = results.get("growth")
-    rows = [
-        "| what grows | to | server CPU us each | Redis CPU us each | requests a script call |",
-        "|---|---|---|---|---|",
-    ]
-    for name, points in (growth["points"] if growth else {}).items():
+    columns = ("what grows", "to", "server CPU us each", "Redis CPU us each", "requests a script call")
+    rows = [f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
+    growth = results.get("growth", {"points": {}})
+    for name, points in growth["points"].items():
         for point in points:
             cpu = [_with_quartiles(point["cpu_us"][one], point["quartiles"][one]) for one in ("serve", "valkey")]
             requests = f"{point['requests_a_script_call']:.1f}"

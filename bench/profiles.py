@@ -37,7 +37,7 @@ RATE = 200  # samples a second
 LED_IN_S = 1.0  # of load before the first sample, and after the last
 FUNCTIONS = 12
 FRAME = re.compile(r"^(?P<function>.+) \((?P<file>[^:]+)(?::\d+)?\)$")
-PACKAGE = re.compile(r"(?:site-packages|lib/python3\.\d+|lib-dynload)/([\w.-]+)")
+PACKAGE = re.compile(r".*/(?:site-packages|python3\.\d+|lib-dynload)/(?!site-packages)([\w.-]+)")
 OWN = ("inventory_service", "order_persister", "holdfast_runtime", "holdfast")
 
 
@@ -133,7 +133,7 @@ def innermost(frame: str) -> tuple[str, str]:
     for own in OWN:
         if own in parts and "site-packages" not in parts:
             return found["function"], "/".join(parts[parts.index(own) : -1][:2])
-    installed = PACKAGE.search(file)
+    installed = PACKAGE.match(file)
     return found["function"], installed[1].removesuffix(".py") if installed else parts[0]
 
 

@@ -6,7 +6,7 @@ from bench.profiles import innermost, profile, redis_profile
 
 SITE = "/home/me/.venv/lib/python3.11/site-packages"
 COLLAPSED = f"""
-<module> (inventory_service/__main__.py:9);run (asyncio/runners.py:118);reserve (inventory_service/rpc/calls/reserve.py:30) 6
+run (asyncio/runners.py:118);reserve (inventory_service/rpc/calls/reserve.py:30) 6
 run (asyncio/runners.py:118);_loop ({SITE}/grpc/_cython/cygrpc.pyx:12) 3
 run (asyncio/runners.py:118);_loop ({SITE}/grpc/_cython/cygrpc.pyx:99) 1
 """.strip()
