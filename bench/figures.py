@@ -109,6 +109,38 @@ def _with_quartiles(median: float, quartiles: Sequence[float]) -> str:
     return f"{median:.0f} ({quartiles[0]:.0f}-{quartiles[1]:.0f})"
 
 
+def paired_table(results: Mapping[str, Results]) -> list[str]:
+    """Each server in proportion to the no-op of its round."""
+    columns = (
+        "client",
+        "server",
+        "load",
+        "of the no-op",
+        "of this",
+        "p50 ms",
+        "p99 ms",
+        "server CPU us/call",
+        "Redis CPU",
+    )
+    rows = [f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
+    for client, servers in results.get("paired", {"clients": {}})["clients"].items():
+        for server, loads in servers.items():
+            if isinstance(loads, dict):  # beside them stand the numbers of rounds
+                rows += [f"| {client} | {server} | {load} | {_paired(one)} |" for load, one in loads.items()]
+    return rows
+
+
+def _paired(one: Mapping[str, Any]) -> str:
+    cells = [_with_spread(one[name], 2) if name in one else "" for name in ("of_the_noop", "of_this")]
+    cells += [f"{one['p50_ms']:.1f}", f"{one['p99_ms']:.1f}"]
+    cells += [_with_spread(one[name], 0) if name in one else "" for name in ("server_cpu_us", "redis_cpu_us")]
+    return " | ".join(cells)
+
+
+def _with_spread(values: Mapping[str, float], digits: int) -> str:
+    return f"{values['median']:.{digits}f} ({values['first']:.{digits}f}-{values['third']:.{digits}f})"
+
+
 def profiles_table(results: Mapping[str, Results]) -> list[str]:
     """The packages in which each process spends most of its CPU."""
     profiles = results.get("profiles")
@@ -124,6 +156,7 @@ def profiles_table(results: Mapping[str, Results]) -> list[str]:
 TABLES: Mapping[str, Callable[[Mapping[str, Results]], Sequence[str]]] = {
     "shapes": shapes_table,
     "processes": processes_table,
+    "paired": paired_table,
     "growth": growth_table,
     "profiles": profiles_table,
     "sources": sources_table,
