@@ -86,7 +86,7 @@ lock: ## Update requirements.lock and constraints.txt to the newest versions
 .PHONY: clean
 clean: ## Remove what the other targets made
 	@rm -rf $(VENV) $(VENV)-lock .real .tox .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
-	@rm -rf clients/typescript/node_modules clients/typescript/dist
+	@rm -rf bench/results clients/typescript/node_modules clients/typescript/dist
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Every package at its locked version and hash. After a change of the lock .venv is created from nothing.

@@ -147,7 +147,7 @@ def measured(folder: Path, arguments: argparse.Namespace) -> Iterator[tuple[str,
     """The points of everything that is to grow, each kind on servers of its own."""
     for name in arguments.only:
         if name == "workers":
-            yield name, [_with_workers(folder, count, arguments) for count in _sizes(4, arguments.most, factor=2)]
+            yield name, [_with_workers(folder, count, arguments) for count in sizes_to(4, arguments.most, factor=2)]
             continue
         with serving(ROOT, folder / name) as build:
             yield name, KINDS[name](build, arguments)
@@ -159,14 +159,14 @@ def _beside(build: Build, arguments: argparse.Namespace, points: Sequence[Point]
 
 
 def _sales(build: Build, arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    sizes = _sizes(10_000, arguments.most)
+    sizes = sizes_to(10_000, arguments.most)
     names = [f"sale-{number}" for number in range(sizes[-1])]
     asyncio.run(_make_sales(build, dict.fromkeys(names, 1)))
     return _beside(build, arguments, [Point(size, [_claim(name) for name in names[:size]]) for size in sizes])
 
 
 def _items(build: Build, arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    sizes = _sizes(1000, arguments.most)
+    sizes = sizes_to(1000, arguments.most)
     asyncio.run(_make_sales(build, {f"of-{size}": size for size in sizes}))
     claims = {size: [_claim(f"of-{size}", item) for item in range(size)] for size in sizes}
     return _beside(build, arguments, [Point(size, claims[size]) for size in sizes])
@@ -174,14 +174,14 @@ def _items(build: Build, arguments: argparse.Namespace) -> list[dict[str, Any]]:
 
 def _callers(build: Build, arguments: argparse.Namespace) -> list[dict[str, Any]]:
     asyncio.run(_make_sales(build, {"sale": 1}))
-    return _beside(build, arguments, [Point(size, [_claim("sale")], size) for size in _sizes(1000, arguments.most)])
+    return _beside(build, arguments, [Point(size, [_claim("sale")], size) for size in sizes_to(1000, arguments.most)])
 
 
 def _holds(build: Build, arguments: argparse.Namespace) -> list[dict[str, Any]]:
     """A size that the loads before have passed is left out."""
     asyncio.run(_make_sales(build, {"sale": 1}))
     measuring, points, made = Measuring(build, arguments.seconds * SHORT), [], 0
-    for size in _sizes(10**6, arguments.most, first=1000):
+    for size in sizes_to(10**6, arguments.most, first=1000):
         missing = size - (held := build.units_held("sale"))
         if missing > 0:
             asyncio.run(_hold(build, made, missing))
@@ -202,7 +202,7 @@ def _with_workers(folder: Path, count: int, arguments: argparse.Namespace) -> di
     return point
 
 
-def _sizes(last: int, most: int, factor: int = 10, first: int = 1) -> list[int]:
+def sizes_to(last: int, most: int, factor: int = 10, first: int = 1) -> list[int]:
     """From the first to the last size, each `factor` times the one before, but none above the most."""
     sizes = [first]
     while sizes[-1] * factor <= min(last, most):
