@@ -200,8 +200,7 @@ def _bind_all(
             for server in servers:
                 port = str(_bind(server, f"{host}:{port}", certificate))
     except OSError as error:
-        taken = error.errno == errno.EADDRINUSE
-        raise CannotListen(_taken(int(port)) if taken else error.strerror or str(error)) from error
+        raise cannot_listen(error, int(port)) from error
     except RuntimeError as error:  # all that gRPC says
         raise CannotListen("is it in use?") from error
     return port
@@ -213,6 +212,9 @@ def _bind(server: AioServer, address: str, certificate: Callable[[], ServerCerti
     return server.add_secure_port(address, server_credentials(certificate))
 
 
-def _taken(port: int) -> str:
+def cannot_listen(error: OSError, port: int) -> CannotListen:
+    """The same with a message that names who has the port."""
+    if error.errno != errno.EADDRINUSE:
+        return CannotListen(error.strerror or str(error))
     listener = who_listens(port) or "another process"
-    return f"{listener} listens there; HOLDFAST_SHARE_PORT=1 lets servers of one installation share it"
+    return CannotListen(f"{listener} listens there; HOLDFAST_SHARE_PORT=1 lets servers of one installation share it")
