@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.inventory_server import UNREACHABLE_DSN, open_shards, running_server_process
+from tests.inventory_server import open_shards, running_server_process
 from tests.stacks import running_stack
 from tests.tls_folder import OPERATOR, TlsFolder
 from tests.tokens import SECRET, claims, secret_token, write
@@ -19,7 +19,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-async def secured(valkey: str, tmp_path: Path) -> AsyncIterator[Mapping[str, str]]:
+async def secured(valkey: str, database: str, tmp_path: Path) -> AsyncIterator[Mapping[str, str]]:
     """Servers with TLS, one that asks for tokens and one that asks for certificates: what callers' variables are."""
     folder = TlsFolder(tmp_path)
     client = folder.issue(folder.client_authority, OPERATOR)
@@ -33,8 +33,8 @@ async def secured(valkey: str, tmp_path: Path) -> AsyncIterator[Mapping[str, str
     tls["HOLDFAST_AUTH_SECRET_FILE"] = str(write(tmp_path / "secret", SECRET))
     await open_shards(valkey)
     async with (
-        running_server_process(valkey, UNREACHABLE_DSN, **tls) as for_tokens,
-        running_server_process(valkey, UNREACHABLE_DSN, **mutual) as for_certificates,
+        running_server_process(valkey, database, **tls) as for_tokens,
+        running_server_process(valkey, database, **mutual) as for_certificates,
     ):
         yield {
             "HOLDFAST_TLS_ADDRESS": for_tokens.address,

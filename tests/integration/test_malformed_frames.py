@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from tests.inventory_server import START_S, UNREACHABLE_DSN, calling, open_shards, running_server
+from tests.inventory_server import START_S, calling, open_shards, running_server
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADERS, RST_STREAM, SETTINGS, PING, WINDOW_UPDATE, CONTINUATION = 0, 1, 3, 4, 6, 8, 9
@@ -70,10 +70,12 @@ BORNE: Mapping[str, bytes] = {
 }
 
 
-async def test_others_are_served_beside_malformed_connections(valkey: str, capfd: pytest.CaptureFixture[str]) -> None:
+async def test_others_are_served_beside_malformed_connections(
+    valkey: str, database: str, capfd: pytest.CaptureFixture[str]
+) -> None:
     """All at once, and none of them reads what it is sent."""
     await open_shards(valkey)
-    async with running_server(valkey, UNREACHABLE_DSN) as address, calling(address) as caller:
+    async with running_server(valkey, database) as address, calling(address) as caller:
         host, _, port = address.rpartition(":")
         await caller.create_sale(units=CALLS_MEANWHILE)
         connections = {name: await asyncio.open_connection(host, int(port)) for name in (*ENDED, *BORNE)}

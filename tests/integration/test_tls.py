@@ -151,7 +151,7 @@ async def test_openssl_takes_the_servers_side_of_a_handshake(address: str, folde
         stdout=PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    output = (await asyncio.wait_for(process.communicate(), START_S))[0].decode()
+    output = (await asyncio.wait_for(process.communicate(), START_S))[0].decode(errors="replace")
 
     assert process.returncode == 0, output
     for fact in ("ALPN protocol: h2", "Verification: OK", "Acceptable client certificate CA names", "TLSv1.3"):
