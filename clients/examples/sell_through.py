@@ -20,7 +20,7 @@ PRINT_INTERVAL_S = 1.0
 
 
 class ConfirmedTable(faust.Table[Any, Any]):
-    """A table that says which of its changes Kafka has not confirmed yet, because Faust commits without asking."""
+    """A table that says which of its changes Kafka may not have yet, for Faust commits whether it has them or not."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
