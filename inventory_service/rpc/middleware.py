@@ -6,7 +6,7 @@ Methods are wrapped once, when they are registered, and not call by call as gRPC
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from time import perf_counter
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol
 
 import grpc
 import structlog
@@ -17,6 +17,7 @@ from inventory_service.domain.caller import Caller
 from inventory_service.domain.results import Failure
 from inventory_service.domain.time_left import caller_leaves
 from inventory_service.rpc.auth import Authenticate, current_caller
+from inventory_service.rpc.call_headers import Handler, MethodsOfService
 from inventory_service.rpc.methods import METHODS, TIME_LIMIT_S, MethodClass
 from inventory_service.rpc.rate import CallerRate
 from inventory_service.rpc.slots import Slots
@@ -27,7 +28,6 @@ from inventory_service.rpc.validation import reject_unknown_fields
 
 MIN_TIME_S = 0.010  # a request for a busy shard may wait 8 ms in the batcher before it goes to Redis
 
-Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Behaviour = Callable[[Any, ServicerContext[Any, Any]], Awaitable[Any]]
 Admit = Callable[[Any, ServicerContext[Any, Any], float | None], None]  # request, context, seconds left
 Observe = Callable[[str, float], None]  # status code by name, seconds
@@ -102,7 +102,7 @@ class Middleware:
     def wrap(self, service: str, methods: Mapping[str, Handler]) -> grpc.GenericRpcHandler:
         """The methods of one service, wrapped."""
         wrapped = {name: self._wrap_method(service, name, handler) for name, handler in methods.items()}
-        return grpc.method_handlers_generic_handler(service, wrapped)
+        return MethodsOfService(service, wrapped)
 
     def _wrap_method(self, service: str, name: str, handler: Handler) -> Handler:
         behaviour = handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream

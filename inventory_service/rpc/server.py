@@ -17,7 +17,8 @@ from holdfast.inventory.v1.inventory_service_pb2_grpc import add_InventoryServic
 
 from holdfast_runtime.ports import exclusive, who_listens
 from inventory_service.domain.server_certificate import ServerCertificate
-from inventory_service.rpc.middleware import Handler, Middleware
+from inventory_service.rpc.call_headers import Handler, MethodsOfService
+from inventory_service.rpc.middleware import Middleware
 from inventory_service.rpc.reflection import SERVICE_NAME as REFLECTION
 from inventory_service.rpc.reflection import ReflectionServicer
 from inventory_service.rpc.servicers import AdminServicer, Servicer
@@ -178,7 +179,7 @@ def _handlers(
     reflection_pb2_grpc.add_ServerReflectionServicer_to_server(reflection_servicer, standard)  # type: ignore[no-untyped-call]
     return [
         *(middleware.wrap(service, methods) for service, methods in own.of_service.items()),
-        *(grpc.method_handlers_generic_handler(*service) for service in standard.of_service.items()),
+        *(MethodsOfService(*service) for service in standard.of_service.items()),
     ]
 
 
@@ -192,8 +193,7 @@ def _bind_all(
             for server in servers:
                 port = str(_bind(server, f"{host}:{port}", certificate))
     except OSError as error:
-        taken = error.errno == errno.EADDRINUSE
-        raise CannotListen(_taken(int(port)) if taken else error.strerror or str(error)) from error
+        raise cannot_listen(error, int(port)) from error
     except RuntimeError as error:  # all that gRPC says
         raise CannotListen("is it in use?") from error
     return port
@@ -205,6 +205,9 @@ def _bind(server: AioServer, address: str, certificate: Callable[[], ServerCerti
     return server.add_secure_port(address, server_credentials(certificate))
 
 
-def _taken(port: int) -> str:
+def cannot_listen(error: OSError, port: int) -> CannotListen:
+    """The same with a message that names who has the port."""
+    if error.errno != errno.EADDRINUSE:
+        return CannotListen(error.strerror or str(error))
     listener = who_listens(port) or "another process"
-    return f"{listener} listens there; HOLDFAST_SHARE_PORT=1 lets servers of one installation share it"
+    return CannotListen(f"{listener} listens there; HOLDFAST_SHARE_PORT=1 lets servers of one installation share it")

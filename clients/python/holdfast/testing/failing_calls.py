@@ -8,7 +8,8 @@ import grpc
 from grpc.aio import ServicerContext
 
 from holdfast.testing.failures import FailureOrder, Failures
-from inventory_service.rpc.middleware import Handler, Middleware
+from inventory_service.rpc.call_headers import Handler
+from inventory_service.rpc.middleware import Middleware
 
 Context: TypeAlias = "ServicerContext[Any, Any]"
 Behaviour = Callable[[Any, Context], Awaitable[Any]]
