@@ -47,7 +47,7 @@ def up(
         typer.Option(
             "--topic",
             metavar="NAME",
-            help="A topic that a program of yours writes to, made on the embedded broker too. May be repeated.",
+            help="A topic of a program of yours, made on the embedded broker too; repeat for more, none if not given.",
             show_default=False,
         ),
     ] = None,
