@@ -18,6 +18,7 @@ ON_A_STACK = {
                 "cli",
                 "compensations",
                 "cookbook",
+                "fact_consumers",
                 "metrics",
                 "readme",
                 "refused_orders",
