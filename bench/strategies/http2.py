@@ -1,4 +1,4 @@
-"""A small gRPC client for load: unary calls over HTTP/2, at a tenth of the CPU that grpc.aio takes for one.
+"""A small gRPC client for load: unary calls over HTTP/2, at less than half of the CPU that grpc.aio takes for one.
 
 A load generator that costs as much as the server it measures halves what it finds on the same machine. This one knows
 of HTTP/2 what a unary call needs: it compresses no header, reads no more of a response's headers than `grpc-status`,
