@@ -13,6 +13,11 @@ from redis.backoff import NoBackoff
 
 SCHEMA = Path(__file__).with_name("schema.sql").read_text()
 CONNECTIONS = 20  # of a server to PostgreSQL: more of them only wait longer for the row of one item
+# asyncpg has the third for a connection that PostgreSQL ended while it was idle.
+POSTGRES_ERRORS = (
+    *(asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError),
+    *(OSError, TimeoutError),
+)
 SETUP_S, COMMAND_S, REDIS_S = 10.0, 5.0, 5.0
 
 Database: TypeAlias = "asyncpg.Pool[asyncpg.Record]"

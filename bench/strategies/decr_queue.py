@@ -7,9 +7,9 @@ own, and the worker, which tries for as long as PostgreSQL is away, keeps it fro
 import asyncio
 from collections.abc import Collection, Sequence
 
-from bench.strategies.base import INSERT_MANY, Order, columns
+from bench.strategies.base import INSERT_MANY, POSTGRES_ERRORS, Order, columns
 from bench.strategies.counter import RedisCounter, stock_key
-from bench.strategies.queue import POSTGRES_ERRORS, Entry, Worker
+from bench.strategies.queue import Entry, Worker
 from bench.strategies.select_for_update import LOCK, TAKE
 
 STREAM = "decr_queue:orders"

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 from redis.asyncio import Redis
 
-from bench.strategies.base import INSERT_MANY, Database, Order, columns
+from bench.strategies.base import INSERT_MANY, POSTGRES_ERRORS, Database, Order, columns
 from bench.strategies.counter import TAKE, RedisCounter, stock_key
-from bench.strategies.queue import POSTGRES_ERRORS, Entry, Worker
+from bench.strategies.queue import Entry, Worker
 
 STREAM, DEAD_LETTERS = "lua_queue:orders", "lua_queue:dead"
 PAUSES_S = (0.0, 1.0, 2.0)  # before each attempt

@@ -10,7 +10,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import asyncpg
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
@@ -20,7 +19,6 @@ GROUP, CONSUMER = "workers", "worker-1"
 ORDERS_A_READ = 100
 BLOCK_MS = 1000
 PAUSE_S = 0.5  # after an error of Redis
-POSTGRES_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
 
 
 class Entry(NamedTuple):

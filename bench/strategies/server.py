@@ -10,7 +10,6 @@ import signal
 import sys
 from typing import Any, NoReturn
 
-import asyncpg
 import grpc
 import uvloop
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -26,12 +25,12 @@ from holdfast.inventory.v1.reservation_pb2 import (
 from holdfast.inventory.v1.sale_pb2 import SALE_STATE_OPEN, Item, Sale
 from redis.exceptions import RedisError
 
-from bench.strategies.base import SCHEMA, Order, Settings, Strategy, connect_postgres, connect_redis
+from bench.strategies.base import POSTGRES_ERRORS, SCHEMA, Order, Settings, Strategy, connect_postgres, connect_redis
 from bench.strategies.catalog import SERVERS
 
 SERVICE = "holdfast.inventory.v1.InventoryService"
 ADMIN_SERVICE = "holdfast.inventory.v1.InventoryAdminService"
-STORE_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, RedisError, OSError, TimeoutError)
+STORE_ERRORS = (*POSTGRES_ERRORS, RedisError)
 GRACE_S = 2.0
 SOLD_OUT = ReserveResponse(rejection=Rejection(reason=REJECTION_REASON_SOLD_OUT))
 

@@ -136,10 +136,11 @@ class StrategySystem(System):
     def drain(self, sale_id: str, within_s: float) -> None:
         if self._worker is None:
             return
-        stream = self._worker.stream
+        stream, worker = self._worker.stream, self._programs[WORKER]
         with Redis.from_url(self._stores.redis.address) as client:
-            if not wait_until(lambda: client.xlen(stream) == 0, within_s):
-                raise NotReady(f"{client.xlen(stream)} orders of {self.name} wait in the queue after {within_s:g} s")
+            wait_until(lambda: client.xlen(stream) == 0 or not worker.is_running, within_s)
+            if waiting := client.xlen(stream):
+                raise NotReady(f"{waiting} orders of {self.name} were not recorded:\n{worker.log_tail()}")
 
     def recorded(self, sale_id: str) -> set[str]:
         return ids_in(self._stores.postgres.address, "select reservation_id from orders where sale_id = $1", sale_id)
