@@ -55,7 +55,7 @@ def system(request: pytest.FixtureRequest, six: Six) -> System:
 
 def test_a_strategy_sells_few_units_to_many_callers(system: System, tmp_path: Path) -> None:
     """All but one sell every unit once while no process dies. Two reads of one stock sell a unit twice."""
-    measured = measure(system, FEW, "few", tmp_path)
+    measured = measure(system, FEW, f"few-{system.name}", tmp_path)
 
     assert not measured.errors
     assert set(measured.percentiles_ms) == {"p50", "p95", "p99"}
