@@ -18,6 +18,7 @@ ON_A_STACK = {
                 "cli",
                 "compensations",
                 "cookbook",
+                "fact_consumers",
                 "metrics",
                 "readme",
                 "refused_orders",
@@ -27,7 +28,7 @@ ON_A_STACK = {
                 "strategies",
             ),
         ),
-        ("clients", "stack", ("go", "typescript")),
+        ("clients", "stack", ("bench", "go", "typescript")),
         ("e2e", "archiving", ("archive", "backpressure", "overdue", "returns_and_changes")),
     )
     for name in names
