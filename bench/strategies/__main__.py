@@ -19,7 +19,6 @@ from typing import Any
 from holdfast_embedded.server import ServerFailed
 from holdfast_embedded.stack import StackFailed
 
-from bench.load import LoadFailed
 from bench.machine import machine_and_commit
 from bench.strategies import tables
 from bench.strategies.catalog import HOLDFAST, NAMES
@@ -28,6 +27,7 @@ from bench.strategies.losses import Course, Loss, losses
 from bench.strategies.measuring import DRAIN_S, Measured, Shape, measure
 from bench.strategies.stores import PERSISTENCE, Stores
 from bench.strategies.system import NotReady, StrategySystem, System
+from holdfast_bench.load import LoadFailed
 
 SCARCE, ABUNDANT = 5_000, 10_000_000
 CALLERS = (100, 1_000)
