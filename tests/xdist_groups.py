@@ -18,15 +18,17 @@ ON_A_STACK = {
                 "cli",
                 "compensations",
                 "cookbook",
+                "fact_consumers",
                 "metrics",
                 "readme",
                 "refused_orders",
                 "reservation_lifecycle",
                 "sale_apply",
                 "sale_audit",
+                "strategies",
             ),
         ),
-        ("clients", "stack", ("go", "typescript")),
+        ("clients", "stack", ("bench", "go", "typescript")),
         ("e2e", "archiving", ("archive", "backpressure", "overdue", "returns_and_changes")),
     )
     for name in names
