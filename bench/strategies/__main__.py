@@ -133,6 +133,7 @@ class Comparison:
 def main() -> int:
     """The exit code."""
     arguments = parsed()
+    problems = []
     with tempfile.TemporaryDirectory(prefix="holdfast-compare-") as folder:
         comparison = Comparison(arguments, Path(folder))
         try:
@@ -140,15 +141,15 @@ def main() -> int:
         except KeyboardInterrupt:
             print("stopped", file=sys.stderr)
             return 130
-        except PART_FAILED as error:
-            print(f"failed: {error}", file=sys.stderr)
-            return 1
+        except PART_FAILED as error:  # what was measured before is still shown
+            problems.append(f"failed: {error}")
     print("\n".join(report(arguments, comparison)))
     if arguments.json:
         arguments.json.write_text(json.dumps(as_json(arguments, comparison), indent=1) + "\n")
-    for line in (unclean := comparison.unclean()):
-        print(f"Holdfast's books are not clean: {line}", file=sys.stderr)
-    return 1 if unclean else 0
+    problems += [f"Holdfast's books are not clean: {sale}" for sale in comparison.unclean()]
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    return 1 if problems else 0
 
 
 def parsed() -> argparse.Namespace:
