@@ -71,8 +71,19 @@ def a_result(**changed: int) -> Result:
     """One row in each list, of Holdfast."""
     books = Books(**{**CLEAN, **changed})
     row = Measured(
-        *("holdfast", Shape(10, 100, 5.0, 1.0), books, 30, {"14": 2}, 6.0),
-        *({"p50": 1.0, "p95": 2.0, "p99": 3.0}, {}, {}, 0.1, 0.2, 0.3, "yes"),
+        strategy="holdfast",
+        shape=Shape(10, 100, 5.0, ramp_s=1.0),
+        books=books,
+        answers=30,
+        errors={"14": 2},
+        answers_per_s=6.0,
+        percentiles_ms={"p50": 1.0, "p95": 2.0, "p99": 3.0},
+        accepted_ms={},
+        sold_out_ms={},
+        cpu_s_per_1000=0.1,
+        stores_cpu_s_per_1000=0.2,
+        client_cpu_s_per_1000=0.3,
+        on_disk="yes",
     )
     return Result("make compare", "2 cores", "snapshots", [row], [Loss("holdfast", "Redis killed", books, 7)], [row])
 
