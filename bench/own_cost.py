@@ -29,8 +29,8 @@ from inventory_service.rpc.rate import CallerRate
 from inventory_service.rpc.servicers import Servicer
 from inventory_service.service.archive_fallback import ArchiveFallback
 from inventory_service.service.batcher import Batcher
+from inventory_service.service.lane import Limits
 from inventory_service.service.rate_limit import RateLimit
-from inventory_service.service.shard_queue import Limits
 
 CALLS = 32  # in a script call
 ROUNDS, REPEATS = 40, 40

@@ -89,7 +89,8 @@ HEAD = """# Topics
 
 `make topics-page` writes this page from the [protos](../protos/holdfast/inventory/v1) and from what `holdfast topics`
 makes. Values are protobuf; Python has their classes in `holdfast.inventory.v1`, and
-[the page of all clients](../clients/README.md) says how other languages get them.
+[the page of all clients](../clients/README.md) says how other languages get them. [Two
+consumers](../clients/examples/README.md) show how facts are read.
 
 | topic | value | for |
 |---|---|---|

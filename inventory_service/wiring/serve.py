@@ -50,6 +50,7 @@ from inventory_service.service.archive_fallback import ArchiveFallback
 from inventory_service.service.batcher import Batcher
 from inventory_service.service.blocked_buyers import BlockedBuyers
 from inventory_service.service.bulkhead import Bulkhead
+from inventory_service.service.lane import Limits
 from inventory_service.service.ledger_observer import LedgerObserver
 from inventory_service.service.lists import Lists
 from inventory_service.service.lost_commits import LostCommitsWatch
@@ -58,7 +59,6 @@ from inventory_service.service.replay import DeadLetterReplay
 from inventory_service.service.revocations import LEDGER_S, TokenRevocations
 from inventory_service.service.sale_audit import SaleAudits
 from inventory_service.service.shard_moments import ShardMoments
-from inventory_service.service.shard_queue import Limits
 from inventory_service.service.watches.watches import Watches
 from inventory_service.settings import TLS_FILES, TOKENS, Settings
 from inventory_service.wiring.authentication import (
