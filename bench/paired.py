@@ -119,7 +119,8 @@ def main() -> int:
             slots = list(baselines(arguments, Path(folder), held))
             settings = {"HOLDFAST_WORKERS": str(arguments.workers)} if arguments.workers > 1 else {}
             builds = {
-                name: held.enter_context(serving(*place, **settings)) for name, place in checkouts(arguments, folder)
+                name: held.enter_context(serving(checkout, place, **settings))
+                for name, (checkout, place) in checkouts(arguments, folder)
             }
             slots += [slot for name, build in builds.items() for slot in slots_of(name, build)]
             measuring = Measuring(slots, arguments)
