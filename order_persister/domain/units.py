@@ -27,12 +27,12 @@ def is_usual(change: ReservationChange) -> bool:
 
 def units_before(change: ReservationChange, usual: bool, claim: Sequence[Quantity]) -> list[Units]:
     """How an order stood with each SKU before a change, which `is_usual` or not; `claim` are the lines of its claim."""
-    return _implied_units(change.previous_state, claim) if usual else _units(change.before)
+    return implied_units(change.previous_state, claim) if usual else _units(change.before)
 
 
 def units_after(change: ReservationChange, usual: bool, claim: Sequence[Quantity]) -> list[Units]:
     """How an order stands with each SKU after a change."""
-    return _implied_units(change.state, claim) if usual else _units(change.after)
+    return implied_units(change.state, claim) if usual else _units(change.after)
 
 
 def owned_units(state: int, units: Iterable[Units]) -> list[Quantity]:
@@ -48,8 +48,7 @@ def moved_units(change: ReservationChange, usual: bool, claim: Sequence[Quantity
     """What a change moves, sorted by SKU; a SKU of which it moves nothing is left out."""
     previous, state = change.previous_state, change.state
     if usual:
-        held, sold = (state == HELD) - (previous == HELD), (state == CONFIRMED) - (previous == CONFIRMED)
-        return [(sku, units * held, units * sold) for sku, units in claim] if held or sold else []
+        return implied_moves(previous, state, claim)
     before, after = owned_units(previous, _units(change.before)), owned_units(state, _units(change.after))
     held_before, held_after = dict(before if previous == HELD else ()), dict(after if state == HELD else ())
     sold_before, sold_after = dict(before if previous == CONFIRMED else ()), dict(after if state == CONFIRMED else ())
@@ -65,9 +64,16 @@ def ended_by_itself(state: int) -> bool:
     return state not in LIVE and state != COMPENSATED
 
 
-def _implied_units(state: int, claim: Sequence[Quantity]) -> list[Units]:
+def implied_units(state: int, claim: Sequence[Quantity]) -> list[Units]:
+    """What a state implies of each SKU that was claimed."""
     was_sold, came_back = state in (CONFIRMED, RETURNED), state == RETURNED
     return [(sku, claimed, claimed * was_sold, claimed * came_back) for sku, claimed in claim]
+
+
+def implied_moves(previous: int, state: int, claim: Sequence[Quantity]) -> list[Moved]:
+    """What a usual change between two states moves."""
+    held, sold = (state == HELD) - (previous == HELD), (state == CONFIRMED) - (previous == CONFIRMED)
+    return [(sku, units * held, units * sold) for sku, units in claim] if held or sold else []
 
 
 def _units(messages: Iterable[UnitsMessage]) -> list[Units]:

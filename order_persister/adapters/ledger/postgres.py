@@ -8,6 +8,7 @@ import structlog
 
 from holdfast_runtime.connection_errors import TransientError
 from holdfast_runtime.postgres import Connection, LazyPool, Row
+from order_persister.adapters.ledger.arrays import use_array_codecs
 from order_persister.domain.refusals import ErrorKind, PermanentError, classify
 
 POOL_SIZE = 8
@@ -64,7 +65,7 @@ class Database:
     """A pool that connects when it is first used, so that the persister may start while Postgres is unavailable."""
 
     def __init__(self, dsn: str) -> None:
-        self._pool = LazyPool(dsn, POOL_SIZE, STATEMENT_TIMEOUT_S, APPLICATION_NAME)
+        self._pool = LazyPool(dsn, POOL_SIZE, STATEMENT_TIMEOUT_S, APPLICATION_NAME, prepare=use_array_codecs)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:

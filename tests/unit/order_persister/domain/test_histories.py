@@ -143,7 +143,9 @@ def test_the_facts_of_a_history_add_up_to_its_stock(seed: int) -> None:
 
     numbers = {sku: Counter[str]() for sku in history.totals}
     for fact in order_facts(0, journal(history.shard), {}):
-        for moved in ReservationFact.FromString(fact.value).moved:
+        message = ReservationFact.FromString(fact.value)
+        assert fact.value == message.SerializeToString(), "as protobuf itself would write it"
+        for moved in message.moved:
             numbers[moved.sku].update(held=moved.held, sold=moved.sold, total=moved.total)
     for fact in sale_facts(0, journal(history.shard)):
         change = SaleFact.FromString(fact.value)
