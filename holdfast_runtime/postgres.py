@@ -190,6 +190,7 @@ class LazyPool:
                     timeout=CONNECT_S,
                     command_timeout=self._query_timeout_s,
                     server_settings=self._server_settings,
+                    reset=_keep,
                     statement_cache_size=0,  # prepared statements belong to one session, which PgBouncer changes
                 )
             return self._pool
@@ -216,6 +217,10 @@ async def transaction(connection: Connection, *, limit_s: float | None = None, *
     except BaseException:  # a cancellation too: the connection goes back to the pool, and no transaction with it
         await _roll_back(connection, begun)
         raise
+
+
+async def _keep(session: Session) -> None:
+    """What asyncpg does when a session goes back to its pool, beside a rollback where one is due: there is no state."""
 
 
 def _take_error(task: asyncio.Task[None]) -> None:

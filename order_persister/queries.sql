@@ -12,6 +12,13 @@ select shard, epoch, seq, hash, settled_epoch, settled_seq, facts_epoch, facts_s
        coalesce(frozen_reason, '') as frozen_reason, read_offset, read_digest, seen_epoch, seen_seq
   from shard_watermark where shard = any ($1::integer[])
 
+-- name: facts_row
+-- Reads a shard's row, and whether the shard ever had a refused order.
+select epoch, seq, hash, settled_epoch, settled_seq, facts_epoch, facts_seq,
+       coalesce(frozen_reason, '') as frozen_reason, read_offset, read_digest, seen_epoch, seen_seq,
+       exists (select from dead_letter d where d.shard = w.shard) as has_refused
+  from shard_watermark w where shard = $1
+
 -- name: migration_numbers
 -- The numbers of the migrations that have run.
 select number from migration
@@ -19,10 +26,6 @@ select number from migration
 -- name: shard_counts
 -- The number of shards that the ledger was initialised for.
 select distinct shards from shard_watermark
-
--- name: use_indexes_only
--- Keeps the planner from sequential scans until the transaction ends: it chooses them for tables not analysed yet.
-select set_config('enable_seqscan', 'off', true)
 
 -- name: raise_watermark
 -- Raises a shard's watermark, whose commit has the time `$5`, sets how far it has read its partition and what it has seen
@@ -72,7 +75,7 @@ select $1, epoch, seq, hash, payload
 
 -- name: journal_after
 -- Commits above one position, up to and including another.
-select epoch, seq, payload from journal
+select epoch, seq, hash, payload from journal
  where shard = $1 and (epoch, seq) > ($2::bigint, $3::bigint) and (epoch, seq) <= ($4::bigint, $5::bigint)
  order by epoch, seq limit $6
 

@@ -6,20 +6,17 @@ A fact is written as protobuf's bytes, part by part, and what many facts have in
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from holdfast.inventory.v1.commit_pb2 import Claim, ReservationChange
 from holdfast.inventory.v1.reservation_pb2 import LedgerState
 
-from order_persister.domain.events import Events
-from order_persister.domain.fold import Created, created_of
+from order_persister.domain.chain import AcceptedCommit
+from order_persister.domain.changes import Change, Created, Quantity, Units
+from order_persister.domain.shards import ShardRow
 from order_persister.domain.units import (
     COMPENSATED,
     Moved,
-    Quantity,
-    Units,
     ended_by_itself,
     implied_moves,
     implied_units,
-    is_usual,
     moved_units,
     units_after,
 )
@@ -27,14 +24,6 @@ from order_persister.domain.wire import head, kept, message_field, number_field,
 
 RECORDED = LedgerState.LEDGER_STATE_RECORDED
 REFUSED = LedgerState.LEDGER_STATE_REFUSED
-
-
-class JournalCommit(NamedTuple):
-    """A commit that the ledger holds."""
-
-    epoch: int
-    seq: int
-    events: Events
 
 
 class RefusedAt(NamedTuple):
@@ -60,42 +49,58 @@ class NextFacts(NamedTuple):
     sales: list[Fact]
     mark: tuple[int, int]
     last: tuple[int, int]
+    reaches_watermark: bool = False  # so there was nothing more to publish when these were read
 
 
-def changes_in(commits: Iterable[JournalCommit]) -> Iterator[tuple[JournalCommit, int, ReservationChange]]:
+def unpublished_of(row: ShardRow, applied: Sequence[AcceptedCommit]) -> Sequence[AcceptedCommit]:
+    """Of commits that were applied one after the other, those above the row's facts mark.
+
+    None unless they are all that the row has there: the last one is its watermark, which the hash tells, for it
+    stands for every commit before it too; and nothing lies between the mark and the first.
+    """
+    if not applied or applied[-1][:2] != row.position or applied[-1].hash != row.hash:
+        return ()
+    mark = row.facts_position
+    above = next((at for at, commit in enumerate(applied) if commit[:2] > mark), len(applied))
+    if above == 0 and applied[0][:2] != (mark[0], mark[1] + 1):
+        return ()
+    return applied[above:]
+
+
+def changes_in(commits: Iterable[AcceptedCommit]) -> Iterator[tuple[AcceptedCommit, int, Change]]:
     """Every change of a reservation, with its commit and its index there."""
     for commit in commits:
         for index, change in commit.events.orders:
             yield commit, index, change
 
 
-def created_in(commits: Iterable[JournalCommit]) -> set[Created]:
+def created_in(commits: Iterable[AcceptedCommit]) -> set[Created]:
     """The orders that were created or changed."""
-    return {created_of(change) for _, _, change in changes_in(commits)}
+    return {change.created for _, _, change in changes_in(commits)}
 
 
-def order_facts(shard: int, commits: Iterable[JournalCommit], refused: Mapping[Created, RefusedAt]) -> Iterator[Fact]:
+def order_facts(shard: int, commits: Iterable[AcceptedCommit], refused: Mapping[Created, RefusedAt]) -> Iterator[Fact]:
     """One fact a change, in order."""
     for commit in commits:
         position, time_ms = _position(shard, commit), commit.events.time_ms
         for index, change in commit.events.orders:
-            refusal = refused.get(created_of(change)) if refused else None
+            refusal = refused.get(change.created) if refused else None
             if refusal is not None and (commit.epoch, commit.seq, index) < refusal[:3]:
                 refusal = None
             yield _fact(position + number_field(4, index), time_ms, change, refusal)
 
 
-def _position(shard: int, commit: JournalCommit) -> bytes:
+def _position(shard: int, commit: AcceptedCommit) -> bytes:
     """A `Position` up to its index."""
     return number_field(1, shard) + number_field(2, commit.epoch) + number_field(3, commit.seq)
 
 
-def _fact(position: bytes, time_ms: int, change: ReservationChange, refusal: RefusedAt | None) -> Fact:
+def _fact(position: bytes, time_ms: int, change: Change, refusal: RefusedAt | None) -> Fact:
     """A `ReservationFact`: numbers are those of its fields."""
     claim, previous, state = change.claim, change.previous_state, change.state
     reservation_id = claim.reservation_id.encode()
     key, tenant, sale_id = _sale_fields(claim.tenant, claim.sale_id)
-    lines, moved = _units_fields(change, previous, state, claim)
+    lines, moved = _units_fields(change)
     reservation = b"".join(
         (
             sale_id,
@@ -141,17 +146,15 @@ def _ledger_fields(state: int, compensation_reason: int, refusal_reason: int | N
     return number_field(11, REFUSED if is_refused else RECORDED) + number_field(12, reason)
 
 
-def _units_fields(change: ReservationChange, previous: int, state: int, claim: Claim) -> tuple[bytes, bytes]:
+def _units_fields(change: Change) -> tuple[bytes, bytes]:
     """The lines of a reservation after a change, and what the change moved: what Redis did, refused or not."""
-    lines = tuple([(line.sku, line.quantity) for line in claim.lines])
-    usual = is_usual(change)
-    if usual and not change.discarded:
-        return _implied_fields(previous, state, lines)
-    return _lines(units_after(change, usual, lines)), _moved(moved_units(change, usual, lines), change.discarded)
+    if change.is_usual and not change.discarded:
+        return _implied_fields(change.previous_state, change.state, change.claim.lines)
+    return _lines(units_after(change)), _moved(moved_units(change), change.discarded)
 
 
 @kept
-def _implied_fields(previous: int, state: int, claim: Sequence[Quantity]) -> tuple[bytes, bytes]:
+def _implied_fields(previous: int, state: int, claim: tuple[Quantity, ...]) -> tuple[bytes, bytes]:
     return _lines(implied_units(state, claim)), _moved(implied_moves(previous, state, claim), discarded=False)
 
 

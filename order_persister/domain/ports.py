@@ -7,9 +7,10 @@ from typing import NamedTuple, Protocol
 from holdfast.inventory.v1.events_pb2 import Compensation
 
 from order_persister.domain.chain import AcceptedCommit, KafkaRecord, Quarantined, ReadMark, Watermark
+from order_persister.domain.changes import Created
 from order_persister.domain.dead_letters import DeadLetter, DeadLetterUpdate
 from order_persister.domain.facts import NextFacts
-from order_persister.domain.fold import Created, Refusal
+from order_persister.domain.fold import Refusal
 from order_persister.domain.orphans import Orphan
 from order_persister.domain.refusals import Block
 from order_persister.domain.rows import LineRow, RefusedConfirm, ReservationRow
@@ -59,9 +60,6 @@ class LedgerTransaction(Protocol):
 
     async def insert_journal(self, commits: Sequence[AcceptedCommit]) -> None:
         """Append commits to the journal."""
-
-    async def use_indexes_only(self) -> None:
-        """Keep the planner from sequential scans, which it chooses for tables that were not analysed yet."""
 
     async def blocked_buyers(self, buyers: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], Block]:
         """The blocked ones of these buyers (tenant, id)."""
@@ -131,8 +129,8 @@ class UnpublishedRecords(Protocol):
     async def shard_rows(self, shards: Iterable[int]) -> Mapping[int, ShardRow]:
         """The rows of those of these shards that have one."""
 
-    async def next_facts(self, shard: int) -> NextFacts | None:
-        """The next facts above the shard's facts mark, which may be none.
+    async def next_facts(self, shard: int, applied: Sequence[AcceptedCommit] = ()) -> NextFacts | None:
+        """The next facts above the shard's facts mark, which may be none; `applied` saves reading the journal.
 
         None if the mark is at the watermark, or if this version does not know all of the next commit.
         """

@@ -10,7 +10,8 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from enum import Enum
 from typing import NamedTuple, TypeVar
 
-from order_persister.domain.fold import Created, Order, Refusal, first_confirm
+from order_persister.domain.changes import Created
+from order_persister.domain.fold import Order, Refusal, first_confirm
 from order_persister.domain.units import LIVE
 
 BLOCKED = "BUYER_BLOCKED"
@@ -70,7 +71,7 @@ def refusals_before_writing(
 def buyers_to_check(orders: Iterable[Order]) -> set[tuple[str, str]]:
     """The buyers of orders that the run creates or confirms: a block refuses only these."""
     refusable = (order for order in orders if order.is_new or first_confirm(order.steps) is not None)
-    return {(order.tenant, order.buyer_id) for order in refusable}
+    return {(order.claim.tenant, order.claim.buyer_id) for order in refusable}
 
 
 def refusal_for_reused_id() -> Refusal:
@@ -111,7 +112,7 @@ def _blocked(order: Order, blocked: Mapping[tuple[str, str], Block]) -> Refusal 
 
     What was done before the block stands: a ledger that was set back meets it again with blocks that came later.
     """
-    block = blocked.get((order.tenant, order.buyer_id))
+    block = blocked.get((order.claim.tenant, order.claim.buyer_id))
     if block is None:
         return None
     detail = f"the buyer is blocked: {block.reason}"[:MAX_DETAIL_LENGTH]

@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from order_persister.domain.fold import REASON_NAMES, Created, Order, Refusal, Refusals
+from order_persister.domain.changes import Created
+from order_persister.domain.fold import REASON_NAMES, Order, Refusal, Refusals
 from order_persister.domain.text import storable
 from order_persister.domain.units import COMPENSATED, LIVE, STATE_NAMES, units_after, units_before
 
@@ -122,12 +123,9 @@ def _row(order: Order, number: int, refusal: Refusal | None, has_all_lines: bool
     Of a refused order the ledger may have lines of any earlier step, so all are written.
     """
     step = order.steps[number]
-    change = step.change
+    change, claim = step.change, order.claim
     return ReservationRow(
-        order.tenant,
-        order.sale_id,
-        order.reservation_id,
-        order.buyer_id,
+        *claim[:4],
         STATE_NAMES[change.state],
         change.revision,
         change.create_time_ms,
@@ -140,27 +138,26 @@ def _row(order: Order, number: int, refusal: Refusal | None, has_all_lines: bool
         RECORDED if refusal is None and change.state != COMPENSATED else REFUSED,
         _reason_name(change.compensation_reason) if refusal is None else refusal.reason,
         storable(change.note),
-        order.asked_hold_ms,
-        order.reference,
+        claim.asked_hold_ms,
+        claim.reference,
         _lines(order, number, has_all_lines or refusal is not None),
     )
 
 
 def _lines(order: Order, number: int, is_complete: bool) -> list[LineRow]:
     """Every line after one step; none if they are as the run has found them, unless `is_complete`."""
-    first, step, claim = order.steps[0], order.steps[number], order.claim
-    units = units_after(step.change, step.is_usual, claim)
-    if not is_complete and not order.is_new and units == units_before(first.change, first.is_usual, claim):
+    units = units_after(order.steps[number].change)
+    if not is_complete and not order.is_new and units == units_before(order.steps[0].change):
         return []
     tenant, sale_id, reservation_id = order.key
-    unusual = [each.change for each in order.steps if not each.is_usual]
+    unusual = [each.change for each in order.steps if not each.change.is_usual]
     if not unusual:
         return [
             LineRow(tenant, sale_id, reservation_id, sku, claimed, sold, came_back, claimed)
             for sku, claimed, sold, came_back in units
         ]
-    asked, counts = dict(claim), {one[0]: one[1:] for one in units}
-    named = {one.sku for change in unusual for one in (*change.before, *change.after)}
+    asked, counts = dict(order.claim.lines), {one[0]: one[1:] for one in units}
+    named = {one[0] for change in unusual for one in (*change.before, *change.after)}
     return [
         LineRow(tenant, sale_id, reservation_id, sku, *counts.get(sku, (0, 0, 0)), asked.get(sku, 0))
         for sku in sorted(asked.keys() | named)

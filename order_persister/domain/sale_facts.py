@@ -8,11 +8,12 @@ from holdfast.inventory.v1.events_pb2 import SaleDeparture, SaleFact, SaleSettin
 from holdfast.inventory.v1.reservation_pb2 import Position
 from holdfast.inventory.v1.sale_pb2 import Adjustment, Sale
 
+from order_persister.domain.chain import AcceptedCommit
 from order_persister.domain.events import SaleEvent
-from order_persister.domain.facts import Fact, JournalCommit
+from order_persister.domain.facts import Fact
 
 
-def sale_facts(shard: int, commits: Iterable[JournalCommit]) -> Iterator[Fact]:
+def sale_facts(shard: int, commits: Iterable[AcceptedCommit]) -> Iterator[Fact]:
     """One fact a change, in order."""
     for commit in commits:
         for index, event in commit.events.sales:

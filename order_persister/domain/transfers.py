@@ -41,14 +41,15 @@ def entries_from_orders(orders: Iterable[Order], refusals: Refusals) -> Iterator
     """The transfers of every step."""
     for order in orders:
         refusal = refusals.get(order.created)
+        tenant, sale_id, reservation_id = order.key
         for number, step in enumerate(order.steps):
             held, sold = (HELD, SOLD) if refusal is None else _accounts(refusal, number)
             back_to = EXTERNAL if step.change.discarded else AVAILABLE
             line = 0
-            for sku, more_held, more_sold in moved_units(step.change, step.is_usual, order.claim):
+            for sku, more_held, more_sold in moved_units(step.change):
                 for source, target, quantity in _transfers(more_held, more_sold, held, sold, back_to):
                     yield Entry(
-                        step.epoch, step.seq, step.index, line, order.tenant, order.sale_id, sku, order.reservation_id,
+                        step.epoch, step.seq, step.index, line, tenant, sale_id, sku, reservation_id,
                         source, target, quantity,
                     )  # fmt: skip
                     line += 1

@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from order_persister.domain.chain import AcceptedCommit
+from order_persister.domain.changes import Created
 from order_persister.domain.dead_letters import DeadLetter, dead_letter_updates_from, dead_letters_from
-from order_persister.domain.fold import Created, Order, Refusal, orders_from
+from order_persister.domain.fold import Order, Refusal, orders_from
 from order_persister.domain.ports import LedgerTransaction
 from order_persister.domain.refusals import (
     PermanentError,

@@ -69,8 +69,8 @@ async def persist_all(stream: Any, ledger: LedgerWriter, publisher: Publisher) -
     """
     async for events in stream.noack_take(MAX_RECORDS, within=RECORDS_WAIT_S):
         async with exit_on_unhandled_exception():
-            outcomes = await ledger.apply(map(_record, events))  # retries transient errors
-            await publisher.publish(outcomes)  # returns when Kafka has confirmed progress, compensations and facts
+            # Retries transient errors, and returns when Kafka has confirmed progress, compensations and facts.
+            await ledger.apply(map(_record, events), publisher.publish)
             for event in events:
                 await stream.ack(event)
 

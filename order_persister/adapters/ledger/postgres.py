@@ -20,7 +20,8 @@ APPLICATION_NAME = "holdfast-persister"  # in pg_stat_activity
 # session that is halted between the messages of one statement.
 LOCK_S = 5.0
 IDLE_IN_TRANSACTION_S = 5.0
-SET_LOCK_TIMEOUT = "select set_config('lock_timeout', $1, true)"  # until the transaction ends
+# Until the transaction ends. The planner would choose sequential scans for tables that were not analysed yet.
+SETTINGS = f"set local lock_timeout = {int(LOCK_S * 1000)}; set local enable_seqscan = off"
 TERMINATE_IDLE_IN_TRANSACTION = """
 select pid, pg_terminate_backend(pid) from pg_stat_activity
  where application_name = $1 and usename = current_user and datname = current_database() and xact_start is not null
@@ -77,7 +78,7 @@ class Database:
         try:
             with postgres_errors():
                 async with self._pool.acquire() as connection, connection.transaction():
-                    await connection.execute(SET_LOCK_TIMEOUT, str(int(LOCK_S * 1000)))
+                    await connection.execute(SETTINGS)
                     yield Transaction(connection)
         except LockTimeout:
             await self._terminate_idle()

@@ -11,9 +11,9 @@ class Queries:
 
     lock_shard: str
     shard_rows: str
+    facts_row: str
     migration_numbers: str
     shard_counts: str
-    use_indexes_only: str
     raise_watermark: str
     set_reading: str
     freeze: str

@@ -9,8 +9,9 @@ from holdfast_runtime.postgres import Row
 from order_persister.adapters.ledger.postgres import Database, Transaction
 from order_persister.adapters.ledger.queries import Queries
 from order_persister.domain.chain import AcceptedCommit, Quarantined, ReadMark, Watermark
+from order_persister.domain.changes import Created
 from order_persister.domain.dead_letters import DeadLetter, DeadLetterUpdate
-from order_persister.domain.fold import EARLIER_RUN, Created, Refusal
+from order_persister.domain.fold import EARLIER_RUN, Refusal
 from order_persister.domain.orphans import Orphan
 from order_persister.domain.refusals import Block
 from order_persister.domain.rows import LineRow, RefusedConfirm, ReservationRow
@@ -81,9 +82,6 @@ class PostgresTransaction:
     async def insert_journal(self, commits: Sequence[AcceptedCommit]) -> None:
         rows = [(commit.epoch, commit.seq, commit.hash, commit.payload) for commit in commits]
         await self._write(self._sql.insert_journal, rows)
-
-    async def use_indexes_only(self) -> None:
-        await self._db.fetch(self._sql.use_indexes_only)
 
     # What is refused before anything is written
 

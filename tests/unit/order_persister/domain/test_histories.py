@@ -9,9 +9,10 @@ from holdfast.inventory.v1.events_pb2 import ReservationFact, SaleFact
 
 from bench.commits import SALE, TENANT
 from order_persister.domain.chain import AcceptedCommit
+from order_persister.domain.changes import Created
 from order_persister.domain.dead_letters import DeadLetter, dead_letter_updates_from, dead_letters_from
 from order_persister.domain.facts import order_facts
-from order_persister.domain.fold import EARLIER_RUN, Created, Order, Refusal, first_confirm, orders_from
+from order_persister.domain.fold import EARLIER_RUN, Order, Refusal, first_confirm, orders_from
 from order_persister.domain.refusals import VIOLATED, Block, refusal_for_reused_id, refusals_before_writing
 from order_persister.domain.rows import ReservationRow, final_rows
 from order_persister.domain.sale_facts import sale_facts
@@ -105,7 +106,7 @@ class InMemoryLedger:
                 continue
             if order.is_new and known is not None and known.created != created:
                 refusals[created] = refusal_for_reused_id()
-            elif confirm is not None and is_poison(order.reservation_id):
+            elif confirm is not None and is_poison(order.claim.reservation_id):
                 refusals[created] = Refusal(confirm, VIOLATED, "broken", at_creation=False)
         return refusals
 
