@@ -1,9 +1,11 @@
 """A change of a reservation, read from its message once: the later steps of the persister look at it many times."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from holdfast.inventory.v1.commit_pb2 import ReservationChange
 from holdfast.inventory.v1.commit_pb2 import Units as UnitsMessage
+from holdfast.inventory.v1.reservation_pb2 import Line
 
 Quantity = tuple[str, int]  # a SKU, and units of it
 Units = tuple[str, int, int, int]  # a SKU, units claimed, of these those sold, of those the ones that came back
@@ -51,31 +53,47 @@ class Change(NamedTuple):
         return not self.after  # which is set together with `before`, and never empty then
 
 
+_make = tuple.__new__  # it takes half the time of a NamedTuple's own
+
+
 def change_from(message: ReservationChange) -> Change:
     """The change that a message tells of."""
     claim, after = message.claim, message.after
-    return Change(
-        Claim(
-            claim.tenant,
-            claim.sale_id,
-            claim.reservation_id,
-            claim.buyer_id,
-            tuple([(line.sku, line.quantity) for line in claim.lines]),
-            claim.asked_hold_ms,
-            claim.reference,
+    return _make(
+        Change,
+        (
+            _make(
+                Claim,
+                (
+                    claim.tenant,
+                    claim.sale_id,
+                    claim.reservation_id,
+                    claim.buyer_id,
+                    _lines(claim.lines),
+                    claim.asked_hold_ms,
+                    claim.reference,
+                ),
+            ),
+            _make(Created, (message.created_epoch, message.created_seq, message.created_index)),
+            message.previous_state,
+            message.state,
+            message.revision,
+            message.create_time_ms,
+            message.expire_time_ms,
+            message.note,
+            message.compensation_reason,
+            tuple(map(_units, message.before)) if after else (),
+            tuple(map(_units, after)) if after else (),
+            message.discarded,
         ),
-        Created(message.created_epoch, message.created_seq, message.created_index),
-        message.previous_state,
-        message.state,
-        message.revision,
-        message.create_time_ms,
-        message.expire_time_ms,
-        message.note,
-        message.compensation_reason,
-        tuple(map(_units, message.before)) if after else (),
-        tuple(map(_units, after)) if after else (),
-        message.discarded,
     )
+
+
+def _lines(messages: Sequence[Line]) -> tuple[Quantity, ...]:
+    if len(messages) == 1:  # most have one
+        line = messages[0]
+        return ((line.sku, line.quantity),)
+    return tuple([(line.sku, line.quantity) for line in messages])
 
 
 def _units(message: UnitsMessage) -> Units:

@@ -51,12 +51,12 @@ def known_events(body: CommitBody) -> Events | None:
         return None
     events = events_of(body)
     are_known = len(events.orders) + len(events.sales) == len(body.events) and (
-        all(_has_known_values(change) for _, change in events.orders)
+        all(map(_has_known_values, events.orders))
         and all(event.sale.state in _SALE_STATES for _, event in events.sales if isinstance(event, SaleMade))
     )
     return events if are_known else None
 
 
-def _has_known_values(change: Change) -> bool:
-    has_known_states = change.previous_state in _STATES and change.state in _STATES
-    return has_known_states and change.compensation_reason in _REASONS
+def _has_known_values(order: tuple[int, Change]) -> bool:
+    change = order[1]
+    return change.state in _STATES and change.previous_state in _STATES and change.compensation_reason in _REASONS

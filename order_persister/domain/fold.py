@@ -38,6 +38,7 @@ class Order:
     created: Created
     claim: Claim
     is_new: bool  # whether this run created it
+    is_usual: bool = True  # whether states and claim imply its units at every step
     steps: list[Step] = field(default_factory=list)
 
     @property
@@ -68,6 +69,8 @@ def orders_from(commits: Iterable[AcceptedCommit]) -> dict[Created, Order]:
             if order is None:
                 is_new = change.previous_state == NEW
                 order = orders[change.created] = Order(change.created, change.claim, is_new)
+            if not change.is_usual:
+                order.is_usual = False
             order.steps.append(Step(commit.epoch, commit.seq, index, time_ms, change))
     return orders
 

@@ -31,8 +31,10 @@ class LedgerTransaction(Protocol):
     async def lock_shard(self) -> ShardRow | None:
         """Read the shard's row and lock it until the transaction ends; None if there is none."""
 
-    async def raise_watermark(self, watermark: Watermark, time_ms: int, mark: ReadMark, seen: tuple[int, int]) -> None:
-        """Set the shard's watermark, whose commit has this time, and what `set_reading` sets.
+    async def raise_watermark(
+        self, watermark: Watermark, time_ms: int, mark: ReadMark, seen: tuple[int, int]
+    ) -> ShardRow:
+        """Set the shard's watermark, whose commit has this time, and what `set_reading` sets; the row afterwards.
 
         The settled position rises to just below the oldest open dead letter.
         """
@@ -86,7 +88,7 @@ class LedgerTransaction(Protocol):
         """Note when sales left Redis; how many of them were found."""
 
     async def insert_reservations(self, rows: Sequence[ReservationRow]) -> set[Created]:
-        """Insert the reservations whose id is free, without their lines; which they were."""
+        """Insert the reservations whose id is free, without their lines; the orders that were left out."""
 
     async def update_reservations(self, rows: Sequence[ReservationRow]) -> int:
         """Update reservations without their lines, found by id and creation position; how many were found."""

@@ -6,7 +6,7 @@ order that had a forbidden row in the middle of a run and not at its end is not 
 how Kafka cut the history. Both results are sound: no forbidden row is stored, and units are booked and given back once.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from enum import Enum
 from typing import NamedTuple, TypeVar
 
@@ -53,18 +53,19 @@ class Block(NamedTuple):
 
 
 def refusals_before_writing(
-    orders: Iterable[Order], earlier: Mapping[Created, Refusal], blocked: Mapping[tuple[str, str], Block]
+    orders: Collection[Order], earlier: Mapping[Created, Refusal], blocked: Mapping[tuple[str, str], Block]
 ) -> dict[Created, Refusal]:
     """Orders that an earlier run refused, whose buyer is blocked, or whose id the run reuses."""
     refusals: dict[Created, Refusal] = {}
+    if earlier or blocked:
+        refused = ((order.created, earlier.get(order.created) or _blocked(order, blocked)) for order in orders)
+        refusals = {created: refusal for created, refusal in refused if refusal is not None}
     created_keys: set[tuple[str, str, str]] = set()
     for order in orders:
-        refusal = earlier.get(order.created) or _blocked(order, blocked)
-        if order.is_new:
-            refusal = refusal or (refusal_for_reused_id() if order.key in created_keys else None)
+        if order.is_new and order.key in created_keys:
+            refusals.setdefault(order.created, refusal_for_reused_id())
+        elif order.is_new:
             created_keys.add(order.key)
-        if refusal is not None:
-            refusals[order.created] = refusal
     return refusals
 
 

@@ -217,10 +217,8 @@ async def _apply_in(transaction: LedgerTransaction, row: ShardRow, chunk: Delive
     await transaction.insert_orphans(list(orphans_from(plan.orphans)))
     dead_letters = await _book(transaction, row, plan) if plan.accepted else []
     quarantined += await _quarantine_unreadable(transaction, plan)
-    await _move_row(transaction, row, plan, chunk)
-    after = await transaction.lock_shard()
-    assert after is not None, "it is locked"
-    return Applied(after, plan, quarantined, dead_letters, plan.unread_from)
+    row = await _move_row(transaction, row, plan, chunk)
+    return Applied(row, plan, quarantined, dead_letters, plan.unread_from)
 
 
 async def _book(transaction: LedgerTransaction, row: ShardRow, plan: ApplyPlan) -> list[DeadLetter]:
@@ -232,16 +230,22 @@ async def _book(transaction: LedgerTransaction, row: ShardRow, plan: ApplyPlan) 
     return dead_letters
 
 
-async def _move_row(transaction: LedgerTransaction, row: ShardRow, plan: ApplyPlan, chunk: Delivery) -> None:
-    """Write what the chunk changes in the shard's row: watermark, read mark, what was seen above, frozen reason."""
+async def _move_row(transaction: LedgerTransaction, row: ShardRow, plan: ApplyPlan, chunk: Delivery) -> ShardRow:
+    """Write what the chunk changes in the shard's row: watermark, read mark, what was seen above, frozen reason.
+
+    The row afterwards.
+    """
     mark = read_mark_after(row.read_mark, chunk.records, plan)
     seen = seen_after(row.seen, plan.watermark, chunk.received)
     if plan.accepted:
-        await transaction.raise_watermark(plan.watermark, plan.accepted[-1].events.time_ms, mark, seen)
+        row = await transaction.raise_watermark(plan.watermark, plan.accepted[-1].events.time_ms, mark, seen)
     elif (mark, seen) != (row.read_mark, row.seen):
         await transaction.set_reading(mark, seen)
+        row = row._replace(read_offset=mark.offset, read_digest=mark.digest, seen_epoch=seen[0], seen_seq=seen[1])
     if plan.frozen_reason:
         await transaction.freeze(*plan.watermark.position, plan.frozen_reason)
+        row = row._replace(frozen_reason=plan.frozen_reason)
+    return row
 
 
 async def _note_seen(transaction: LedgerTransaction, row: ShardRow, chunk: Delivery) -> ShardRow:

@@ -32,6 +32,7 @@ class Queries:
     set_left_times: str
     add_to_items: str
     insert_reservations: str
+    reservations_of: str
     update_reservations: str
     mark_refused_confirms: str
     insert_lines: str

@@ -50,8 +50,13 @@ class PostgresTransaction:
         row = await self._db.fetch_one(self._sql.lock_shard, self._shard)
         return None if row is None else ShardRow(*row)
 
-    async def raise_watermark(self, watermark: Watermark, time_ms: int, mark: ReadMark, seen: tuple[int, int]) -> None:
-        await self._db.execute(self._sql.raise_watermark, self._shard, *watermark, time_ms, *mark, *seen)
+    async def raise_watermark(
+        self, watermark: Watermark, time_ms: int, mark: ReadMark, seen: tuple[int, int]
+    ) -> ShardRow:
+        values = self._shard, *watermark, time_ms, *mark, *seen
+        row = await self._db.fetch_one(self._sql.raise_watermark, *values)
+        assert row is not None, "it is locked"
+        return ShardRow(*row)
 
     async def set_reading(self, mark: ReadMark, seen: tuple[int, int]) -> None:
         await self._db.execute(self._sql.set_reading, self._shard, *mark, *seen)
@@ -122,8 +127,10 @@ class PostgresTransaction:
         if not rows:
             return set()
         *values, _lines = columns(rows)
-        found = await self._db.fetch(self._sql.insert_reservations, self._shard, *values)
-        return {Created(*row) for row in found}
+        if await self._db.execute(self._sql.insert_reservations, self._shard, *values) == len(rows):
+            return set()
+        found = await self._db.fetch(self._sql.reservations_of, self._shard, *columns([row.identity for row in rows]))
+        return {row.created for row in rows} - {Created(*created) for created in found}
 
     async def update_reservations(self, rows: Sequence[ReservationRow]) -> int:
         if not rows:

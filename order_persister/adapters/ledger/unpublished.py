@@ -98,8 +98,8 @@ class Unpublished:
             found = await db.fetch_one(self._sql.facts_row, shard)
             if found is None:
                 return None
-            *columns, has_refused = found
-            row = ShardRow(*columns)
+            *values, has_refused = found
+            row = ShardRow(*values)
             mark, watermark = row.facts_position, row.position
             if mark >= watermark:
                 return None
