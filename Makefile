@@ -53,6 +53,10 @@ format: $(VENV)/ready ## Format the code
 protos: $(VENV)/ready ## Generate the Python stubs from protos/
 	@$(BIN)/python protos/compile.py stubs
 
+.PHONY: topics-page
+topics-page: $(VENV)/ready ## Write docs/topics.md from protos/
+	@$(BIN)/python protos/topics_page.py page
+
 .PHONY: go-stubs
 go-stubs: $(VENV)/ready ## Generate the Go stubs from protos/ (Go)
 	@$(BIN)/python clients/go/generate_stubs.py stubs

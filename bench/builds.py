@@ -21,8 +21,8 @@ from holdfast_embedded.server import Server
 from holdfast_embedded.server_factories import EMBEDDED_BROKER_SETTINGS
 from holdfast_embedded.valkey import Valkey
 
-from bench.load import SKU
 from bench.programs import ProgramFailed, run_to_end, running
+from holdfast_bench.load import SKU
 
 ACCEPTED, SOLD_OUT = "accepted", "sold-out"  # the two loads, and the ids of their sales
 UNITS = {ACCEPTED: 10**9, SOLD_OUT: 1}

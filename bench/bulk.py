@@ -25,9 +25,9 @@ from holdfast.inventory.v1.reservation_pb2 import Line
 from bench import h2load
 from bench.builds import ACCEPTED, Build, serving, smallest_answer
 from bench.cpu import CpuWatch
-from bench.load import SKU, Load, LoadFailed
 from bench.machine import ROOT, machine_and_commit
 from bench.rounds import RoundDisturbed, TooManyDisturbed, ratios, rotated, spread, take_rounds
+from holdfast_bench.load import SKU, Load, LoadFailed
 
 SERVICE = "/holdfast.inventory.v1.InventoryService"
 UNARY, BATCH, STREAM = "unary", "batches of 100", "one stream"

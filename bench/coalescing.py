@@ -20,9 +20,9 @@ from holdfast.messages import held
 
 from bench.builds import ACCEPTED, PATIENT, Build, serving
 from bench.cpu import CpuWatch
-from bench.load import SKU
 from bench.machine import ROOT, machine_and_commit
 from bench.rounds import ratios, rotated, spread
+from holdfast_bench.load import SKU
 
 PLAIN, COALESCED = "plain", "coalesced"
 AT_ONCE = (1, 8, 64, 256)

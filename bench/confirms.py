@@ -25,9 +25,9 @@ from holdfast.inventory.v1.inventory_service_pb2_grpc import InventoryServiceStu
 from holdfast.inventory.v1.reservation_pb2 import Line
 
 from bench.builds import ACCEPTED
-from bench.load import SKU
 from bench.machine import ROOT
 from bench.programs import ProgramFailed
+from holdfast_bench.load import SKU
 
 READY = b"ready"
 BATCH = 500

@@ -19,7 +19,7 @@ from pathlib import Path
 from holdfast.inventory.v1.inventory_service_pb2 import ReserveRequest
 from holdfast.inventory.v1.reservation_pb2 import Line
 
-from bench.load import METHOD, SKU, Load, LoadFailed, Report
+from holdfast_bench.load import METHOD, SKU, Load, LoadFailed, Report
 
 SOURCE = Path(__file__).with_name("fresh_ids.c")
 PLACEHOLDER = "~" * 16  # as in fresh_ids.c

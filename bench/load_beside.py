@@ -22,10 +22,10 @@ from holdfast_embedded.ports import LOOPBACK, free_port
 from redis.asyncio import Redis
 
 from bench.commits import TENANT
-from bench.load import SKU, Report
 from bench.machine import ROOT, machine_and_commit
 from bench.programs import run_to_end, running
 from bench.shard_load import PROGRAM_S, fill_shard, sale_of_shard, servers, watch
+from holdfast_bench.load import SKU, Report
 
 UNITS = 10**9
 WARM_S = 3.0

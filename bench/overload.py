@@ -20,11 +20,11 @@ from pathlib import Path
 from bench import confirms, h2load
 from bench.builds import ACCEPTED, Build, serving, smallest_answer
 from bench.cpu import CpuWatch
-from bench.load import Load, LoadFailed, Report
 from bench.machine import ROOT, machine_and_commit
 from bench.programs import ProgramFailed
 from bench.rounds import RoundDisturbed, TooManyDisturbed, ratios, rotated, spread, take_rounds
 from bench.watchers import resident_kib
+from holdfast_bench.load import Load, LoadFailed, Report
 
 USUAL, STORM = "at the peak", "in the storm"
 TIMES = 10

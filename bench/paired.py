@@ -23,13 +23,14 @@ from types import ModuleType
 
 from holdfast_embedded.ports import LOOPBACK, free_port
 
-from bench import ghz, h2load
+from bench import h2load
 from bench.builds import ACCEPTED, SOLD_OUT, Build, serving, smallest_answer
 from bench.cpu import CpuWatch
-from bench.load import Load, LoadFailed, Report
 from bench.machine import ROOT, commit_of, machine_and_commit
 from bench.programs import ProgramFailed, running
 from bench.rounds import RoundDisturbed, TooManyDisturbed, ratios, rotated, spread, take_rounds
+from holdfast_bench import ghz
+from holdfast_bench.load import Load, LoadFailed, Report
 
 CLIENTS: Mapping[str, ModuleType] = {"h2load": h2load, "ghz": ghz}
 NOOP, LEAN_NOOP, THIS, TWIN, OTHER = "no-op", "lean no-op", "this", "twin", "other"

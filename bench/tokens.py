@@ -23,13 +23,14 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import ECAlgorithm
 
-from bench import ghz, h2load
+from bench import h2load
 from bench.builds import ACCEPTED, Build, serving, smallest_answer
 from bench.cpu import CpuWatch
-from bench.load import Load, LoadFailed, Report
 from bench.machine import ROOT, machine_and_commit
 from bench.programs import ProgramFailed
 from bench.rounds import RoundDisturbed, TooManyDisturbed, ratios, rotated, spread, take_rounds
+from holdfast_bench import ghz
+from holdfast_bench.load import Load, LoadFailed, Report
 
 CLIENTS = {"h2load": h2load, "ghz": ghz}
 TOKENS, PLAIN, TWIN = "tokens", "no tokens", "twin"

@@ -3,8 +3,8 @@
 import asyncio
 import socket
 import threading
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from prometheus_client import CollectorRegistry, make_wsgi_app
@@ -13,11 +13,16 @@ from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
-from holdfast_runtime.health import Health
-
 ANSWER_TIMEOUT_S = 5.0  # longer than the probes take: an event loop that does not answer by then is blocked
 _OK, _NOT_FOUND, _UNAVAILABLE = "200 OK", "404 Not Found", "503 Service Unavailable"
 Respond = Callable[[str, list[tuple[str, str]]], Any]
+
+
+class HealthSource(Protocol):
+    """Determines what a page answers at /healthz."""
+
+    async def unavailable(self) -> Mapping[str, str]:
+        """Each unavailable server by its name, with the error; empty if the process can work."""
 
 
 def new_registry() -> CollectorRegistry:
@@ -29,7 +34,7 @@ def new_registry() -> CollectorRegistry:
     return registry
 
 
-def serve_page(listen: str, registry: CollectorRegistry, health: Health) -> str:
+def serve_page(listen: str, registry: CollectorRegistry, health: HealthSource) -> str:
     """Serve both at host:port and return the URL of /metrics; port 0: a free one. `OSError` if it cannot be bound.
 
     Health is determined in the event loop that runs now.
@@ -51,7 +56,7 @@ class _Quiet(WSGIRequestHandler):
 
 
 def _page(
-    registry: CollectorRegistry, health: Health, loop: asyncio.AbstractEventLoop
+    registry: CollectorRegistry, health: HealthSource, loop: asyncio.AbstractEventLoop
 ) -> Callable[[dict[str, Any], Respond], Iterable[bytes]]:
     metrics = make_wsgi_app(registry)
 
@@ -68,7 +73,7 @@ def _page(
     return page
 
 
-def _healthz(health: Health, loop: asyncio.AbstractEventLoop) -> tuple[str, str]:
+def _healthz(health: HealthSource, loop: asyncio.AbstractEventLoop) -> tuple[str, str]:
     check = asyncio.run_coroutine_threadsafe(health.unavailable(), loop)
     try:
         unavailable = check.result(ANSWER_TIMEOUT_S)

@@ -1,10 +1,11 @@
-"""Claims an address before a server that would share it listens there, and tells who has it already."""
+"""Claims an address before servers that share it listen there, and tells which process has it already."""
 
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
+from typing import Any
 
 PROC = Path("/proc")
 LISTENING = "0A"  # the state's number in /proc/net/tcp
@@ -19,16 +20,36 @@ def exclusive(host: str, port: int) -> Iterator[None]:
     closed, as it was refused before.
     """
     with ExitStack() as claims:
-        addresses = {
-            (family, address) for family, *_, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        }
-        for family, address in addresses:
+        for family, address in _addresses(host, port):
             claim = claims.enter_context(socket.socket(family))
             claim.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # else connections that ended would count
             claim.bind(address)
             claim.listen()
             claim.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)  # only now: who binds without it is refused
         yield
+
+
+@contextmanager
+def reserved(host: str, port: int, *, shared: bool = False) -> Iterator[int]:
+    """Keep the address until the block ends for listeners with SO_REUSEPORT, and yield its port, also if that was 0.
+
+    It gets no connection itself, and keeps the address while no process listens there. `OSError` if another process
+    listens; with `shared` that may have SO_REUSEPORT too.
+    """
+    with ExitStack() as kept:
+        with nullcontext() if shared or not port else exclusive(host, port):
+            for family, (name, _, *rest) in _addresses(host, port):
+                holder = kept.enter_context(socket.socket(family))
+                for option in (socket.SO_REUSEADDR, socket.SO_REUSEPORT):
+                    holder.setsockopt(socket.SOL_SOCKET, option, 1)
+                holder.bind((name, port, *rest))
+                holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)  # else `exclusive` could have it too
+                port = holder.getsockname()[1]
+        yield port
+
+
+def _addresses(host: str, port: int) -> set[tuple[socket.AddressFamily, tuple[Any, ...]]]:
+    return {(family, address) for family, *_, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
 
 
 def who_listens(port: int) -> str:

@@ -13,6 +13,7 @@ from prometheus_client.utils import floatToGoString
 
 from inventory_service.domain.backlog import Backlog
 from inventory_service.domain.circuit_breaker import CircuitBreaker
+from inventory_service.domain.plain_reserve import PlainHold
 from inventory_service.domain.ports import HoldCounts
 from inventory_service.domain.results import Granted, Rejected
 from inventory_service.domain.tokens import Problem
@@ -89,8 +90,10 @@ class StockMetrics:
     """Results of Reserve and ChangeReservation, script calls, and Redis' memory."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._count_reserve = _outcomes("holdfast_reserve_outcomes", "Reserve requests, by outcome.", registry)
-        self._count_change = _outcomes("holdfast_change_outcomes", "ChangeReservation requests, by outcome.", registry)
+        self.count_reserve = _Outcomes("holdfast_reserve_outcomes", "Reserve requests, by outcome.", registry).count
+        self.count_change = _Outcomes(
+            "holdfast_change_outcomes", "ChangeReservation requests, by outcome.", registry
+        ).count
         sizes = Histogram(
             "holdfast_batch_size", "Requests in a script call.", ["kind"], buckets=BATCH, registry=registry
         )
@@ -107,12 +110,6 @@ class StockMetrics:
         self.show_memory: Callable[[float], None] = memory.set
         self._sizes = {kind: sizes.labels(kind).observe for kind in CALL_KINDS}
         self._seconds = {kind: seconds.labels(kind).observe for kind in CALL_KINDS}
-
-    def count_reserve(self, result: Granted | Rejected) -> None:
-        self._count_reserve(result)
-
-    def count_change(self, result: Granted | Rejected) -> None:
-        self._count_change(result)
 
     def observe_call(self, kind: str, requests: int, seconds: float) -> None:
         self._sizes[kind](requests)
@@ -188,20 +185,32 @@ class RevocationMetrics:
         return note
 
 
-def _outcomes(name: str, meaning: str, registry: CollectorRegistry) -> Callable[[Granted | Rejected], None]:
-    outcomes = Counter(name, meaning, ["outcome"], registry=registry)
-    granted, replayed = outcomes.labels("granted").inc, outcomes.labels("replayed").inc
-    rejected = {reason: outcomes.labels(_outcome(reason)).inc for reason in RejectionReason.values()}
+class _Outcomes(Collector):
+    """Counts what requests for units were answered with, in plain numbers as `_Tally` does."""
 
-    def count(result: Granted | Rejected) -> None:
-        if result.replayed:
-            replayed()
-        elif isinstance(result, Granted):
-            granted()
+    def __init__(self, name: str, meaning: str, registry: CollectorRegistry) -> None:
+        self._name = name
+        self._meaning = meaning
+        self._counts = dict.fromkeys(("granted", "replayed", *map(_outcome, RejectionReason.values())), 0)
+        self._by_reason = {reason: _outcome(reason) for reason in RejectionReason.values()}
+        registry.register(self)
+
+    def count(self, result: PlainHold | Granted | Rejected) -> None:
+        """Count one request."""
+        if isinstance(result, PlainHold):
+            outcome = "granted"
+        elif result.replayed:
+            outcome = "replayed"
         else:
-            rejected[result.reason]()
+            outcome = "granted" if isinstance(result, Granted) else self._by_reason[result.reason]
+        self._counts[outcome] += 1
 
-    return count
+    def collect(self) -> Iterable[Metric]:
+        """Runs on the page's thread."""
+        family = CounterMetricFamily(self._name, self._meaning, labels=["outcome"])
+        for outcome, count in self._counts.items():
+            family.add_metric([outcome], count)
+        return [family]
 
 
 def _outcome(reason: int) -> str:

@@ -8,6 +8,8 @@ from pydantic import Field
 from holdfast_runtime.settings import PREFIX, Address, RedisUrl, SharedSettings
 from inventory_service.domain.revocations import LONGEST_LEEWAY_S
 
+MOST_WORKERS = 64
+
 
 class Settings(SharedSettings):
     """The settings of all processes of the inventory service; each field is one HOLDFAST_ variable."""
@@ -19,7 +21,10 @@ class Settings(SharedSettings):
     share_port: Literal["0", "1"] = Field(
         "0", description="1: other servers of the same installation may listen on that address too; 0: it must be free"
     )
-    listeners: int = Field(8, ge=1, le=64, description="gRPC server objects on that address")
+    workers: int = Field(
+        1, ge=1, le=MOST_WORKERS, description="server processes on that address; of several, one more supervises them"
+    )
+    listeners: int = Field(8, ge=1, le=64, description="gRPC server objects on that address, of each server process")
     tls_cert_file: str = Field(
         "", description="the server's certificate and its chain, a PEM file; empty: calls are in plaintext"
     )

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from holdfast_embedded.broker import topics_with
 from holdfast_embedded.server import KafkaServer
 
 from holdfast_runtime.kafka import KafkaConfig
@@ -51,7 +52,7 @@ class SharedBroker:
             self._server = new_broker(self._folder / prefix, prefix=prefix)
             self._server.start()
         else:
-            self._server.make_topics(prefix)
+            self._server.create_topics(*topics_with(prefix))
         self._tests += 1
         return Kafka(self._server.address, prefix)
 

@@ -18,6 +18,7 @@ ON_A_STACK = {
                 "cli",
                 "compensations",
                 "cookbook",
+                "fact_consumers",
                 "metrics",
                 "readme",
                 "refused_orders",
@@ -26,7 +27,7 @@ ON_A_STACK = {
                 "sale_audit",
             ),
         ),
-        ("clients", "stack", ("go", "typescript")),
+        ("clients", "stack", ("bench", "go", "typescript")),
         ("e2e", "archiving", ("archive", "backpressure", "overdue", "returns_and_changes")),
     )
     for name in names

@@ -34,7 +34,7 @@ class Broker(KafkaServer):
     def __init__(self, data_dir: Path, partitions: int = 16, prefix: str = "") -> None:
         super().__init__("broker", data_dir)
         self.partitions = partitions
-        self._prefix = prefix
+        self._topics = topics_with(prefix)
         self._address: str | None = None
         self._partial_line = b""  # what was read of a line without its end
 
@@ -44,9 +44,10 @@ class Broker(KafkaServer):
         assert self._address is not None, "the broker was never started"
         return self._address
 
-    def make_topics(self, prefix: str) -> None:
-        """Create the topics under another prefix too, for another installation on the same broker."""
-        self._send(" ".join(["create-topics", *topics_with(prefix)]))
+    def create_topics(self, *names: str) -> None:
+        """Create more topics, which a later start has too: of another installation, or of a consumer of the facts."""
+        self._send(" ".join(["create-topics", *names]))
+        self._topics += names
 
     def reset_topics(self) -> None:
         """Empty every topic in place, offsets included."""
@@ -68,7 +69,7 @@ class Broker(KafkaServer):
             "-m",
             "holdfast_embedded.broker_process",
             str(self.partitions),
-            *topics_with(self._prefix),
+            *self._topics,
         ]
         with self.log_path.open("ab") as log:
             return spawn(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log)

@@ -73,8 +73,8 @@ class KafkaServer(Server):
     keeps_address = True  # False: each start has another address, and clients must be restarted with it
 
     @abstractmethod
-    def make_topics(self, prefix: str) -> None:
-        """Create the topics under another prefix too, for another installation on the same broker."""
+    def create_topics(self, *names: str) -> None:
+        """Create more topics, which a later start has too: of another installation, or of a consumer of the facts."""
 
     @abstractmethod
     def reset_topics(self) -> None:

@@ -156,6 +156,14 @@ class Stack:
         """Return an embedded server, with its data folder; KeyError if an external one is used instead."""
         return self._servers.embedded[name]
 
+    def create_topics(self, *names: str) -> None:
+        """Create more topics on the embedded broker, with a partition a shard; StackFailed if Kafka is external."""
+        if "broker" not in self._servers.embedded:
+            raise StackFailed(f"{', '.join(names)}: create it in your Kafka, with {self.shards} partitions")
+        broker = self.server("broker")
+        assert isinstance(broker, KafkaServer)
+        broker.create_topics(*names)
+
     def reset_topics(self) -> None:
         """Empty the topics of the embedded broker."""
         broker = self.server("broker")

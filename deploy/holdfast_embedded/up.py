@@ -7,7 +7,7 @@ import shutil
 import signal
 import sys
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated
@@ -42,6 +42,15 @@ def up(
         str, typer.Option(help="Where calls are taken, host:port; port 0: any.", envvar="HOLDFAST_LISTEN")
     ] = DEFAULT_LISTEN,
     fresh: Annotated[bool, typer.Option("--fresh", help="Delete what an earlier `up` kept there.")] = False,
+    topics: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--topic",
+            metavar="NAME",
+            help="A topic of a program of yours, made on the embedded broker too; repeat for more, none if not given.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Run Valkey, PostgreSQL, a broker and every Holdfast process on this machine, until Ctrl-C.
 
@@ -58,7 +67,7 @@ def up(
     except START_ERRORS as error:
         console.write_line("up", str(error))
         raise typer.Exit(EXIT_FAILED) from None
-    raise typer.Exit(run(stack, console))
+    raise typer.Exit(run(stack, console, topics or ()))
 
 
 def delete_data(folder: Path) -> None:
@@ -68,11 +77,11 @@ def delete_data(folder: Path) -> None:
         data_dir.delete_contents()
 
 
-def run(stack: Stack, console: Console) -> int:
+def run(stack: Stack, console: Console, topics: Sequence[str] = ()) -> int:
     """Start the stack, run it until a stop signal or a failure, and stop it; return the exit code."""
     signals = queue_stop_signals()
     with ThreadPoolExecutor() as threads:
-        failure = wait_for_signal_or_failure(stack, threads.submit(start, stack, console), signals)
+        failure = wait_for_signal_or_failure(stack, threads.submit(start, stack, console, topics), signals)
         if failure is not None:
             console.write_line("up", failure)
         console.write_line("up", "stopping; Ctrl-C again ends everything at once")
@@ -81,9 +90,11 @@ def run(stack: Stack, console: Console) -> int:
     return 0 if failure is None else EXIT_FAILED
 
 
-def start(stack: Stack, console: Console) -> None:
-    """Start the stack, and print when it is ready and which commands to try."""
+def start(stack: Stack, console: Console, topics: Sequence[str]) -> None:
+    """Start the stack, with more topics, and print when it is ready and which commands to try."""
     stack.start()
+    if topics:
+        stack.create_topics(*topics)
     try:
         stack.wait_ready()
     except StackFailed as not_ready:  # a frozen shard, perhaps: the others are served, and the log says more

@@ -11,6 +11,7 @@ from inventory_service.domain.change_hold import ChangeHold, ChangeResult, chang
 from inventory_service.domain.events import CommitBody
 from inventory_service.domain.keys import BuyerKey, SaleKey, shard_of
 from inventory_service.domain.moves import Compensate, Move, compensate, is_unknown, move
+from inventory_service.domain.plain_reserve import PlainReserve, general
 from inventory_service.domain.ports import ExpireStep, HoldCounts
 from inventory_service.domain.reserve import Replay, Reserve, ReserveResult, replay, reserve
 from inventory_service.domain.results import Failure, Granted, ReservationRead, reservation_not_found, sale_not_found
@@ -33,6 +34,10 @@ class InMemoryStock:
     async def reserve(self, request: Reserve) -> ReserveResult:
         """Judge one Reserve."""
         return (await self.reserve_many(self._number(request.sale), [request]))[0]
+
+    async def reserve_plain(self, request: PlainReserve) -> ReserveResult:
+        """The same for one of the usual shape, which is nothing special here."""
+        return await self.reserve(request.general())
 
     async def move(self, request: Move) -> Granted | Failure:
         """Judge one move."""
@@ -103,7 +108,7 @@ class InMemoryStock:
 
     # -------------------------------------------------------------------------------------------- ShardStock
 
-    async def reserve_many(self, shard: int, requests: Sequence[Reserve]) -> Sequence[ReserveResult]:
+    async def reserve_many(self, shard: int, requests: Sequence[Reserve | PlainReserve]) -> Sequence[ReserveResult]:
         """Judge Reserves in order, each seeing the ones before it."""
 
         async def judge_some(some: Sequence[Reserve]) -> Sequence[ReserveResult | CallAgain]:
@@ -112,7 +117,7 @@ class InMemoryStock:
             transaction.commit()
             return results
 
-        return await until_judged(requests, judge_some)
+        return await until_judged([general(request) for request in requests], judge_some)
 
     async def move_many(self, shard: int, requests: Sequence[Move]) -> Sequence[Granted | Failure]:
         """Judge moves in order, each seeing the ones before it."""

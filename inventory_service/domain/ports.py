@@ -12,6 +12,7 @@ from inventory_service.domain.change_hold import ChangeHold, ChangeResult
 from inventory_service.domain.dead_letters import DeadLetter, DeadLetterRead
 from inventory_service.domain.keys import BuyerKey, Position, SaleKey
 from inventory_service.domain.moves import Compensate, Move
+from inventory_service.domain.plain_reserve import PlainHold, PlainReserve, PlainResult
 from inventory_service.domain.reserve import Replay, Reserve, ReserveResult
 from inventory_service.domain.results import Failure, Granted, ReservationRead
 from inventory_service.domain.sale import SaleRead, SaleRequest, SaleResult
@@ -19,9 +20,11 @@ from inventory_service.domain.shard_state import StoredAdjustment
 
 
 class Stock(Protocol):
-    """The stock as one caller sees it. The first three may answer with a Future, cheaper than a coroutine."""
+    """The stock as one caller sees it. The first four may answer with a Future, cheaper than a coroutine."""
 
     def reserve(self, request: Reserve) -> Awaitable[ReserveResult]: ...
+
+    def reserve_plain(self, request: PlainReserve) -> Awaitable[PlainResult]: ...
 
     def move(self, request: Move) -> Awaitable[Granted | Failure]: ...
 
@@ -55,7 +58,11 @@ class StoredStock(Stock, Protocol):
 class ShardStock(StoredStock, Protocol):
     """A stock that also takes many requests of one shard in a call, and answers them in their order."""
 
-    async def reserve_many(self, shard: int, requests: Sequence[Reserve]) -> Sequence[ReserveResult]: ...
+    async def reserve_many(
+        self, shard: int, requests: Sequence[Reserve | PlainReserve]
+    ) -> Sequence[ReserveResult | PlainHold]:
+        """Only a PlainReserve is answered by a PlainHold."""
+        ...
 
     async def move_many(self, shard: int, requests: Sequence[Move]) -> Sequence[Granted | Failure]: ...
 

@@ -10,6 +10,7 @@ from grpc.aio import ServicerContext
 from inventory_service.domain.caller import ANYONE, Caller
 from inventory_service.domain.revocations import Revocations
 from inventory_service.domain.tokens import Problem, TenantRejected, TokenRejected, Verifier
+from inventory_service.rpc.call_headers import call_headers
 from inventory_service.rpc.status import CallFailed
 from inventory_service.rpc.token_cache import TokenCache
 from inventory_service.rpc.token_failures import refused, token_failure
@@ -53,7 +54,7 @@ class Authenticator:
         """The caller; CallFailed with TOKEN_INVALID, TOKEN_REVOKED or SCOPE_MISSING."""
         try:
             certified = self._certificates(context) if self._certificates else None
-            header = _authorization(context) if self._tokens else None
+            header = _authorization() if self._tokens else None
             if self._tokens is None or header is None:
                 if certified is None:
                     raise refused(token_failure(TokenRejected(self._missing)))
@@ -67,10 +68,10 @@ class Authenticator:
             raise
 
 
-def _authorization(context: ServicerContext[Any, Any]) -> str | None:
+def _authorization() -> str | None:
     """The one header of that name, or None; gRPC has all names in lower case."""
     found: str | None = None
-    for key, value in context.invocation_metadata() or ():
+    for key, value in call_headers.get():
         if key == "authorization":
             if found is not None:
                 raise refused(token_failure(TokenRejected(Problem.TWO_TOKENS)))

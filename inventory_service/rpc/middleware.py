@@ -5,8 +5,9 @@ Methods are wrapped once, when they are registered, and not call by call as gRPC
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from re import Match
 from time import perf_counter
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol
 
 import grpc
 import structlog
@@ -17,7 +18,9 @@ from inventory_service.domain.caller import Caller
 from inventory_service.domain.results import Failure
 from inventory_service.domain.time_left import caller_leaves
 from inventory_service.rpc.auth import Authenticate, current_caller
+from inventory_service.rpc.call_headers import Handler, MethodsOfService
 from inventory_service.rpc.methods import METHODS, TIME_LIMIT_S, MethodClass
+from inventory_service.rpc.plain_requests import parse_reserve
 from inventory_service.rpc.rate import CallerRate
 from inventory_service.rpc.slots import Slots
 from inventory_service.rpc.status import CallFailed, status_of
@@ -27,7 +30,6 @@ from inventory_service.rpc.validation import reject_unknown_fields
 
 MIN_TIME_S = 0.010  # a request for a busy shard may wait 8 ms in the batcher before it goes to Redis
 
-Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Behaviour = Callable[[Any, ServicerContext[Any, Any]], Awaitable[Any]]
 Admit = Callable[[Any, ServicerContext[Any, Any], float | None], None]  # request, context, seconds left
 Observe = Callable[[str, float], None]  # status code by name, seconds
@@ -45,6 +47,7 @@ class _Unparsable:
 
 
 UNPARSABLE = _Unparsable()
+_OWN_PARSERS: Mapping[str, Callable[[bytes], Any]] = {"Reserve": parse_reserve}  # by method
 _MAKE_HANDLER: Mapping[tuple[bool, bool], Callable[..., Handler]] = {  # by what is a stream: request, response
     (False, False): grpc.unary_unary_rpc_method_handler,
     (False, True): grpc.unary_stream_rpc_method_handler,
@@ -102,13 +105,13 @@ class Middleware:
     def wrap(self, service: str, methods: Mapping[str, Handler]) -> grpc.GenericRpcHandler:
         """The methods of one service, wrapped."""
         wrapped = {name: self._wrap_method(service, name, handler) for name, handler in methods.items()}
-        return grpc.method_handlers_generic_handler(service, wrapped)
+        return MethodsOfService(service, wrapped)
 
     def _wrap_method(self, service: str, name: str, handler: Handler) -> Handler:
         behaviour = handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
         return _MAKE_HANDLER[handler.request_streaming, handler.response_streaming](
             self._wrapped(behaviour, METHODS[name], self._meter.observer(service, name)),
-            request_deserializer=_safe_deserializer(handler.request_deserializer),
+            request_deserializer=_safe_deserializer(_OWN_PARSERS.get(name, handler.request_deserializer)),
             response_serializer=_serialized,
         )
 
@@ -166,7 +169,7 @@ class Middleware:
                 raise _failed(reasons.ERROR_REASON_SHARD_NOT_SERVING)
             if request is UNPARSABLE:
                 raise _failed(reasons.ERROR_REASON_UNREADABLE)
-            if is_whole_change:
+            if is_whole_change and not isinstance(request, Match):  # a match has no such field
                 reject_unknown_fields(request)
 
         return admit

@@ -6,11 +6,12 @@ serialized once and cached. A test compares both with the messages that messages
 """
 
 from functools import lru_cache
+from typing import NamedTuple
 
 from holdfast.inventory.v1 import inventory_service_pb2 as calls
-from holdfast.inventory.v1.reservation_pb2 import Position, ReservationState
+from holdfast.inventory.v1.reservation_pb2 import LEDGER_STATE_PENDING, Position, ReservationState
 
-from inventory_service.domain.reservation import Reservation
+from inventory_service.domain.plain_reserve import CallMoment, PlainHold
 from inventory_service.domain.results import Granted, Rejected
 from inventory_service.rpc.messages import reserve_response
 
@@ -19,15 +20,18 @@ _RESERVATION_TAG = b"\x0a"  # ReserveResponse.reservation
 _POSITION_TAG = b"\x52"  # Reservation.position
 _INDEX_TAG = b"\x20"  # Position.index
 _MAX_EVENTS = 228
-_CACHED = 256  # timestamps and rejections: a script call has one of each, or a few
+_CACHED = 256  # a script call has one moment and one rejection, or a few
 
 
 def response_bytes(request: calls.ReserveRequest, result: Granted | Rejected) -> bytes:
     """The serialized ReserveResponse, by the fastest way. The request must have no unknown fields."""
     if isinstance(result, Rejected):
-        return _rejection(result)
+        return rejection_bytes(result)
     if _is_plain_hold(request, result):
-        return _hold(request, result)
+        held = result.reservation
+        shard, epoch, seq, index = held.position
+        moment = CallMoment(shard, epoch, seq, held.create_time_ms)
+        return hold_bytes(request.SerializeToString(), PlainHold(moment, index, held.expire_time_ms))
     return reserve_response(result).SerializeToString()
 
 
@@ -42,17 +46,20 @@ def _is_plain_hold(request: calls.ReserveRequest, result: Granted) -> bool:
     )
 
 
-def _hold(request: calls.ReserveRequest, result: Granted) -> bytes:
-    held = result.reservation
-    reservation = request.SerializeToString() + _tail(held)
-    return b"".join((_RESERVATION_TAG, varint(len(reservation)), reservation, _read_time(result.read_time_ms)))
+def hold_bytes(request: bytes, hold: PlainHold) -> bytes:
+    """The serialized ReserveResponse of a new hold. The request is that of one line, with fields 1 to 4 alone."""
+    moment, index, expire_ms = hold
+    moments, position, length, read_time = _shared_by_call(moment, expire_ms)
+    in_commit = _INDEX[index]
+    reservation = _LENGTH[len(request) + length + len(in_commit)]
+    in_shard = _LENGTH[len(position) + len(in_commit)]
+    return b"".join((_RESERVATION_TAG, reservation, request, moments, in_shard, position, in_commit, read_time))
 
 
-def _tail(held: Reservation) -> bytes:
-    shard, epoch, seq, index = held.position
-    position = _position(shard, epoch, seq) + _INDEX[index]
-    moments = _timestamps(held.create_time_ms, held.expire_time_ms, held.ledger_state)
-    return b"".join((moments, _POSITION_TAG, _LENGTH[len(position)], position))
+@lru_cache(maxsize=_CACHED)
+def rejection_bytes(result: Rejected) -> bytes:
+    """The serialized ReserveResponse of a rejection."""
+    return reserve_response(result).SerializeToString()
 
 
 def bytes_field(tag: bytes, content: bytes) -> bytes:
@@ -70,33 +77,29 @@ def varint(value: int) -> bytes:
     return bytes(groups)
 
 
-_LENGTH = tuple(varint(length) for length in range(128))
+_LENGTH = tuple(varint(length) for length in range(512))  # a hold of one line has less than that
 _INDEX = (b"", *(_INDEX_TAG + varint(index) for index in range(1, _MAX_EVENTS)))
 
 
+class _SharedByCall(NamedTuple):
+    """What the responses to all holds of one script call have in common, serialized."""
+
+    moments: bytes  # the fields of the reservation up to the tag of its position
+    position: bytes  # but for the index
+    length: int  # of a reservation without the request and the index
+    read_time: bytes
+
+
 @lru_cache(maxsize=_CACHED)
-def _timestamps(create_time_ms: int, expire_time_ms: int, ledger_state: int) -> bytes:
+def _shared_by_call(moment: CallMoment, expire_ms: int) -> _SharedByCall:
+    shard, epoch, seq, now_ms = moment
     held = calls.ReserveResponse().reservation
-    held.state, held.revision = _HELD, 1
-    held.ledger_state = ledger_state  # type: ignore[assignment]  # the domain keeps the enums' plain ints
-    held.create_time.FromMilliseconds(create_time_ms)
-    held.update_time.FromMilliseconds(create_time_ms)
-    held.expire_time.FromMilliseconds(expire_time_ms)
-    return held.SerializeToString()
-
-
-@lru_cache(maxsize=_CACHED)
-def _position(shard: int, epoch: int, seq: int) -> bytes:
-    return Position(shard=shard, epoch=epoch, seq=seq).SerializeToString()
-
-
-@lru_cache(maxsize=_CACHED)
-def _read_time(milliseconds: int) -> bytes:
-    response = calls.ReserveResponse()
-    response.read_time.FromMilliseconds(milliseconds)
-    return response.SerializeToString()
-
-
-@lru_cache(maxsize=_CACHED)
-def _rejection(result: Rejected) -> bytes:
-    return reserve_response(result).SerializeToString()
+    held.state, held.revision, held.ledger_state = _HELD, 1, LEDGER_STATE_PENDING
+    held.create_time.FromMilliseconds(now_ms)
+    held.update_time.FromMilliseconds(now_ms)
+    held.expire_time.FromMilliseconds(expire_ms)
+    moments = held.SerializeToString() + _POSITION_TAG
+    position = Position(shard=shard, epoch=epoch, seq=seq).SerializeToString()
+    read_at = calls.ReserveResponse()
+    read_at.read_time.FromMilliseconds(now_ms)
+    return _SharedByCall(moments, position, len(moments) + 1 + len(position), read_at.SerializeToString())

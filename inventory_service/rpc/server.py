@@ -17,7 +17,9 @@ from holdfast.inventory.v1.inventory_service_pb2_grpc import add_InventoryServic
 
 from holdfast_runtime.ports import exclusive, who_listens
 from inventory_service.domain.server_certificate import ServerCertificate
-from inventory_service.rpc.middleware import Handler, Middleware
+from inventory_service.rpc.call_headers import Handler, MethodsOfService
+from inventory_service.rpc.grpc_threads import made_under_sched_batch
+from inventory_service.rpc.middleware import Middleware
 from inventory_service.rpc.reflection import SERVICE_NAME as REFLECTION
 from inventory_service.rpc.reflection import ReflectionServicer
 from inventory_service.rpc.servicers import AdminServicer, Servicer
@@ -94,23 +96,29 @@ class Server:
         self._probe = probe
         self._store_changed = store_changed or asyncio.Event()
         self._health = health.aio.HealthServicer()
-        handlers = _handlers(servicer, admin, middleware, self._health)
-        self._servers = [grpc.aio.server(options=OPTIONS) for _ in range(listeners)]
-        for server in self._servers:
-            server.add_generic_rpc_handlers(handlers)
+        self._handlers = _handlers(servicer, admin, middleware, self._health)
+        self._listeners = listeners
+        self._servers: Sequence[AioServer] = ()
 
     async def start(self, listen: str, *, shared: bool = False) -> str:
         """Listen, and return the address with the real port if it was 0; CannotListen if it is taken.
 
         With `shared` it may be taken by other servers, which then get a part of the connections each.
         """
-        port = _bind_all(self._servers, listen, shared, self._certificate)
         host, _, _ = listen.rpartition(":")
-        await self._health.set(LIVENESS, _SERVING)
-        await self._apply_health()
-        for server in self._servers:
-            await server.start()
+        with made_under_sched_batch():
+            self._servers = [self._server() for _ in range(self._listeners)]
+            port = _bind_all(self._servers, listen, shared, self._certificate)
+            await self._health.set(LIVENESS, _SERVING)
+            await self._apply_health()
+            for server in self._servers:
+                await server.start()
         return f"{host}:{port}"
+
+    def _server(self) -> AioServer:
+        server = grpc.aio.server(options=OPTIONS)
+        server.add_generic_rpc_handlers(self._handlers)
+        return server
 
     async def watch_store(self) -> None:
         """Keep the health service in step with Redis; ends by cancellation or with a ShardCountMismatch."""
@@ -178,7 +186,7 @@ def _handlers(
     reflection_pb2_grpc.add_ServerReflectionServicer_to_server(reflection_servicer, standard)  # type: ignore[no-untyped-call]
     return [
         *(middleware.wrap(service, methods) for service, methods in own.of_service.items()),
-        *(grpc.method_handlers_generic_handler(*service) for service in standard.of_service.items()),
+        *(MethodsOfService(*service) for service in standard.of_service.items()),
     ]
 
 
@@ -192,8 +200,7 @@ def _bind_all(
             for server in servers:
                 port = str(_bind(server, f"{host}:{port}", certificate))
     except OSError as error:
-        taken = error.errno == errno.EADDRINUSE
-        raise CannotListen(_taken(int(port)) if taken else error.strerror or str(error)) from error
+        raise cannot_listen(error, int(port)) from error
     except RuntimeError as error:  # all that gRPC says
         raise CannotListen("is it in use?") from error
     return port
@@ -205,6 +212,9 @@ def _bind(server: AioServer, address: str, certificate: Callable[[], ServerCerti
     return server.add_secure_port(address, server_credentials(certificate))
 
 
-def _taken(port: int) -> str:
+def cannot_listen(error: OSError, port: int) -> CannotListen:
+    """The same with a message that names who has the port."""
+    if error.errno != errno.EADDRINUSE:
+        return CannotListen(error.strerror or str(error))
     listener = who_listens(port) or "another process"
-    return f"{listener} listens there; HOLDFAST_SHARE_PORT=1 lets servers of one installation share it"
+    return CannotListen(f"{listener} listens there; HOLDFAST_SHARE_PORT=1 lets servers of one installation share it")

@@ -21,6 +21,7 @@ from inventory_service.domain.archive import (
 from inventory_service.domain.change_hold import ChangeHold, ChangeResult
 from inventory_service.domain.keys import SaleKey
 from inventory_service.domain.moves import Move, MoveKind, Step, is_unknown
+from inventory_service.domain.plain_reserve import PlainHold, PlainReserve, PlainResult
 from inventory_service.domain.ports import ReservationArchive, SaleArchive, StoredStock
 from inventory_service.domain.reservation import HELD
 from inventory_service.domain.reserve import Reserve, ReserveResult
@@ -79,10 +80,19 @@ class ArchiveFallback:
     async def reserve(self, request: Reserve) -> ReserveResult:
         """Judge a Reserve, by the ledger if its sale or the first reservation of its id has left Redis."""
         result = await self._stock.reserve(request)
-        if isinstance(result, Rejected) and result.ended is not None and is_unknown(result.ended):
-            return await self._judge_first(request, result)
-        if not (isinstance(result, Failure) and result.reason == _SALE_NOT_FOUND):
+        return await self._judge_archived(request, result) if _may_have_left(result) else result
+
+    async def reserve_plain(self, request: PlainReserve) -> PlainResult:
+        """The same for a Reserve of the usual shape."""
+        result = await self._stock.reserve_plain(request)
+        if isinstance(result, PlainHold) or not _may_have_left(result):
             return result
+        return await self._judge_archived(request.general(), result)
+
+    async def _judge_archived(self, request: Reserve, result: ReserveResult) -> ReserveResult:
+        if isinstance(result, Rejected):
+            return await self._judge_first(request, result)
+        assert isinstance(result, Failure), "units that were granted have not left"
         archived: ReserveResult | ArchivedSale
         archived = await self._archived_sale(request.sale, result, lambda: self._stock.reserve(request))
         if not isinstance(archived, ArchivedSale):
@@ -272,6 +282,13 @@ class ArchiveFallback:
         if known.lost:
             failure = failure._replace(metadata=failure.metadata | {"lost": known.lost})
         return failure
+
+
+def _may_have_left(result: ReserveResult) -> bool:
+    """Whether the result of a Reserve is that its sale is unknown, or the first reservation of its id."""
+    if isinstance(result, Rejected):
+        return result.ended is not None and is_unknown(result.ended)
+    return isinstance(result, Failure) and result.reason == _SALE_NOT_FOUND
 
 
 def _not_unknown(result: Result | Failure) -> Result | Failure:

@@ -13,6 +13,7 @@ from inventory_service.domain.change_hold import ChangeHold, ChangeResult
 from inventory_service.domain.circuit_breaker import CircuitBreaker
 from inventory_service.domain.keys import SaleKey
 from inventory_service.domain.moves import Move
+from inventory_service.domain.plain_reserve import PlainReserve, PlainResult
 from inventory_service.domain.ports import ShardStock
 from inventory_service.domain.reserve import Replay, Reserve, ReserveResult
 from inventory_service.domain.results import Failure, Granted, ReservationRead
@@ -25,7 +26,8 @@ from inventory_service.domain.sale import (
     SaleResult,
     UpdateSale,
 )
-from inventory_service.service.shard_queue import CallObserver, Clock, Limits, ShardQueue
+from inventory_service.service.lane import Limits
+from inventory_service.service.shard_queue import CallObserver, Clock, ShardQueue
 
 T = TypeVar("T")
 SALE_CALLS: Final[dict[type, str]] = {
@@ -63,6 +65,9 @@ class Batcher:
         self._queues: dict[int, ShardQueue] = {}
 
     def reserve(self, request: Reserve) -> "asyncio.Future[ReserveResult]":
+        return self._queue(request.sale).ask(request)
+
+    def reserve_plain(self, request: PlainReserve) -> "asyncio.Future[PlainResult]":
         return self._queue(request.sale).ask(request)
 
     def move(self, request: Move) -> "asyncio.Future[Granted | Failure]":

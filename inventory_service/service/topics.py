@@ -77,7 +77,7 @@ async def _create_missing(
     copies = replication or recommended_replication(await dependencies.brokers())
     for name in names:
         if name not in existing:
-            await dependencies.admin.create(_spec(name, result.partitions, copies))
+            await dependencies.admin.create(topic_spec(name, result.partitions, copies))
             result.made.append(name)
         event = "topic_exists" if name in existing else "topic_created"
         dependencies.log.info(event, name=name, partitions=result.partitions)
@@ -106,7 +106,7 @@ def _log_checks(result: TopicsResult, checks: Sequence[CheckResult], log: Filter
         log.warning("server_check_unknown", count=len(unknown), why=unknown[0].promise, remedy=remedy)
 
 
-def _spec(name: str, shards: int, replication: int) -> TopicSpec:
+def topic_spec(name: str, shards: int, replication: int) -> TopicSpec:
     """With three brokers or more a confirmed record is on two at least; it is kept unchanged for a week."""
     settings = {
         "retention.ms": str(RETENTION_MS),

@@ -8,12 +8,13 @@ from typing import Annotated
 import structlog
 import typer
 from prometheus_client import CollectorRegistry
+from structlog.contextvars import bind_contextvars
 
 from holdfast_runtime.instruments import Instruments, serve_instruments
 from holdfast_runtime.postgres import postgres_dependency
 from holdfast_runtime.process import Command
 from holdfast_runtime.retry import Outage
-from holdfast_runtime.settings import KAFKA, LOGGING, POSTGRES, BadSettings
+from holdfast_runtime.settings import KAFKA, LOGGING, POSTGRES
 from holdfast_runtime.signals import first_to_end, signals
 from inventory_service import metrics
 from inventory_service.adapters.ledger.archive import LedgerArchive
@@ -49,6 +50,7 @@ from inventory_service.service.archive_fallback import ArchiveFallback
 from inventory_service.service.batcher import Batcher
 from inventory_service.service.blocked_buyers import BlockedBuyers
 from inventory_service.service.bulkhead import Bulkhead
+from inventory_service.service.lane import Limits
 from inventory_service.service.ledger_observer import LedgerObserver
 from inventory_service.service.lists import Lists
 from inventory_service.service.lost_commits import LostCommitsWatch
@@ -57,22 +59,22 @@ from inventory_service.service.replay import DeadLetterReplay
 from inventory_service.service.revocations import LEDGER_S, TokenRevocations
 from inventory_service.service.sale_audit import SaleAudits
 from inventory_service.service.shard_moments import ShardMoments
-from inventory_service.service.shard_queue import Limits
 from inventory_service.service.watches.watches import Watches
 from inventory_service.settings import TLS_FILES, TOKENS, Settings
 from inventory_service.wiring.authentication import (
     authenticator,
     check_may_listen,
-    is_loopback,
     token_keys,
-    who_may_call,
 )
 from inventory_service.wiring.breaker import MakePool, store_breaker
+from inventory_service.wiring.listening import log_listening, not_listening
 from inventory_service.wiring.rate import caller_rate
 from inventory_service.wiring.server_checks import checks
 from inventory_service.wiring.servers import REDIS, check_all_shard_counts, redis_dependency, shard_counts_checked
 from inventory_service.wiring.store_probe import store_probe
 from inventory_service.wiring.tls import PLAINTEXT, Tls, tls_of
+from inventory_service.wiring.workers import WorkerOption, WorkersOption, supervise
+from inventory_service.workers.worker import Report, end_with_supervisor, send_report
 
 GC_THRESHOLDS = (50_000, 20, 100)  # calls leave no reference cycles, so frequent collections are wasted
 # A server's connections to the ledger, by purpose: the questions of one purpose never take those of another.
@@ -93,9 +95,29 @@ InsecureOption = Annotated[
 ]
 
 
-async def serve(settings: Settings, insecure: InsecureOption = False) -> int:
-    """Serve calls until a signal; a second signal ends the drain. `insecure` is as HOLDFAST_INSECURE."""
+async def serve(
+    settings: Settings,
+    insecure: InsecureOption = False,
+    workers: WorkersOption = None,
+    worker: WorkerOption = None,
+) -> int:
+    """Serve calls until a signal. `insecure` and `workers` are as HOLDFAST_INSECURE and HOLDFAST_WORKERS."""
     check_may_listen(settings, insecure=insecure)
+    count = workers or settings.workers
+    if worker is None and count > 1:
+        return await supervise(settings, count, insecure=insecure)
+    return await serve_here(settings, worker)
+
+
+async def serve_here(settings: Settings, worker: int | None = None) -> int:
+    """Serve in this process, which is worker number `worker` of several or the only one.
+
+    A second signal ends the drain of the only one. A worker ignores it: the first may have been meant for all
+    processes of the service, and then its supervisor sends it another.
+    """
+    if worker is not None:
+        bind_contextvars(worker=worker)
+        end_with_supervisor()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
     server_checks = checks(settings)
@@ -113,8 +135,10 @@ async def serve(settings: Settings, insecure: InsecureOption = False) -> int:
         await asyncio.gather(check_all_shard_counts(settings), observer.observe(), revocations.start())
         if keys:
             warn_unless_read(revocations)
-        await _listen(server, settings, tls)
-        watches = [watch_checks(server_checks, log, check_gauges), observer.run(), lost_commits.run()]
+        await _listen(server, settings, tls, worker, instruments.metrics_url)
+        watches = [observer.run(), lost_commits.run()]
+        if worker in (None, 1):  # once an address: workers have the same servers
+            watches.append(watch_checks(server_checks, log, check_gauges))
         watches += [revocations.run(), *tls.watches(), *([keys.run()] if keys else [])]
         watching = [asyncio.create_task(watch) for watch in watches]
         try:
@@ -122,21 +146,23 @@ async def serve(settings: Settings, insecure: InsecureOption = False) -> int:
         finally:  # also when the probe finds another number of shards in Redis
             for task in watching:
                 task.cancel()
-            await first_to_end(asyncio.create_task(server.drain(settings.drain_s)), received.get())
+            until = received.get() if worker is None else asyncio.Event().wait()
+            await first_to_end(asyncio.create_task(server.drain(settings.drain_s)), until)
             await server.stop()
     log.info("stopped")
     return 0
 
 
-async def _listen(server: Server, settings: Settings, tls: Tls) -> None:
+async def _listen(server: Server, settings: Settings, tls: Tls, worker: int | None, metrics_url: str) -> None:
     try:
         address = await server.start(settings.listen, shared=settings.share_port == "1")
     except CannotListen as error:
-        raise BadSettings(f"HOLDFAST_LISTEN: cannot listen on {settings.listen}: {error}") from error
-    callers = who_may_call(tokens=settings.has_token_keys, certificates=tls.identities is not None)
-    log.info("listening", address=address, shards=settings.shards, tls=tls.mode, callers=callers)
-    if settings.has_token_keys and tls is PLAINTEXT and not is_loopback(settings.listen):
-        log.warning("tokens_in_plaintext", address=address, meaning="without TLS others may read them")
+        raise not_listening(settings, error) from error
+    if worker is None:
+        log_listening(settings, address, tls)
+    else:
+        log.info("worker_listening", address=address)
+        send_report(Report(metrics_url))
 
 
 def warn_unless_read(revocations: TokenRevocations) -> None:
@@ -269,7 +295,7 @@ COMMAND = Command(
     dependencies=(redis_dependency, postgres_dependency),
     settings=(
         *(*REDIS, *POSTGRES, *KAFKA, "kafka_session_timeout_s", "shards", "listen", "share_port"),
-        *("listeners", *TLS_FILES, "metrics_listen", "rate_per_s", "rate_burst"),
+        *("workers", "listeners", *TLS_FILES, "metrics_listen", "rate_per_s", "rate_burst"),
         *("queue_limit", "outbox_limit", "memory_share", "max_clock_ahead_s", "redis_failover_s", "drain_s"),
         *(*TOKENS, "insecure", "start_wait_s", *LOGGING),
     ),

@@ -1,5 +1,6 @@
 """The Go client: its stubs are those of the protos, its own tests pass, and a shop can do all it needs with it."""
 
+import asyncio
 import json
 import os
 import re
@@ -7,7 +8,9 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -97,9 +100,12 @@ def test_the_code_is_formatted_and_has_no_known_mistakes(go: str) -> None:
     succeed(run(go, "mod", "tidy", "-diff"))
 
 
-def test_a_shop_can_do_all_it_needs(go: str, address: str) -> None:
-    """The tests of the client itself, which are skipped without a server, on a stack as `holdfast up` runs it."""
-    done = run(go, "test", "-count=1", "-json", "./...", HOLDFAST_ADDRESS=address)
+async def test_a_shop_can_do_all_it_needs(go: str, address: str, secured: Mapping[str, Any]) -> None:
+    """The tests of the client itself, which are skipped without a server: on a stack as `holdfast up` runs it, and on
+    servers that ask for TLS and tokens or certificates.
+    """
+    command = (go, "test", "-count=1", "-json", "./...")
+    done = await asyncio.to_thread(lambda: run(*command, HOLDFAST_ADDRESS=address, **secured))
 
     events = [json.loads(line) for line in done.stdout.splitlines()]
     print("".join(event.get("Output", "") for event in events), done.stderr)
@@ -107,6 +113,7 @@ def test_a_shop_can_do_all_it_needs(go: str, address: str) -> None:
     assert done.returncode == 0
     assert Counter(ended.values()).keys() == {"pass"}
     assert len([name for name in ended if name.startswith("TestConformance")]) >= 10
+    assert len([name for name in ended if name.startswith("TestSecured")]) >= 4
 
 
 ENDS = ("pass", "fail", "skip")

@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, cast
 
+import pytest
 import structlog
 from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
@@ -32,8 +33,11 @@ class EmptyLedger:
         return {}
 
 
-async def test_restore_audit_and_health_say_which_version_to_run(scripts: RedisShard) -> None:
+async def test_restore_audit_and_health_say_which_version_to_run(
+    scripts: RedisShard, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A person who is told to start Redis would look for the fault in the wrong place."""
+    monkeypatch.setattr(restore, "ERRORS", 2)
     await scripts.ask("HSET", shard_keys(0).meta, "format", 2)
     shards, ledger, written = RedisShards(scripts.connections), cast(Any, EmptyLedger()), list[str]()
     audits = audit.Dependencies(shards, ledger, RedisSaleReader(scripts.connections), ledger, print, written.append)

@@ -4,14 +4,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from holdfast.inventory.v1.reservation_pb2 import ReservationState
+from holdfast.inventory.v1.inventory_service_pb2 import ReserveRequest
+from holdfast.inventory.v1.reservation_pb2 import Line, ReservationState
 
 from inventory_service.domain.keys import SaleKey
+from inventory_service.domain.plain_reserve import PlainHold, PlainReserve, PlainResult
 from inventory_service.domain.reservation import Units
 from inventory_service.domain.reserve import Reserve
 from inventory_service.domain.results import Failure, Granted, ReservationRead, Shortage
 from inventory_service.domain.sale import CreateSale
 from inventory_service.domain.units import usual_units
+from inventory_service.rpc.plain_requests import parse_reserve, plain_reserve
 from tests.contract.requests import MINUTE_MS, SALE, confirm, create, release, reserve, spend
 from tests.contract.results import granted, reason_of, rejected
 from tests.contract.shards import FIRST_MOMENT_MS, NOT_SERVED, ShardUnderTest
@@ -19,6 +22,62 @@ from tests.sales import make_sale
 
 HELD = ReservationState.RESERVATION_STATE_HELD
 CONFIRMED = ReservationState.RESERVATION_STATE_CONFIRMED
+
+
+# ------------------------------------------------------------------------------------------- the usual shape
+
+
+def plain(request: Reserve) -> PlainReserve:
+    """A request of the usual shape, as it comes from the wire."""
+    (line,) = request.lines
+    sent = ReserveRequest(
+        sale_id=request.sale.sale_id,
+        reservation_id=request.reservation_id,
+        buyer_id=request.buyer_id,
+        lines=[Line(sku=line.sku, quantity=line.quantity)],
+    )
+    parsed = parse_reserve(sent.SerializeToString())
+    assert not isinstance(parsed, ReserveRequest)
+    return plain_reserve(parsed, request.sale.tenant)
+
+
+def told(result: PlainResult) -> Any:
+    """What a caller hears but for the position."""
+    if isinstance(result, PlainHold):
+        return "held", result.expire_ms, result.moment.now_ms
+    if isinstance(result, Granted):
+        made = result.reservation
+        return "replayed" if result.replayed else "held", made.expire_time_ms, result.read_time_ms
+    return reason_of(result)
+
+
+async def test_one_of_the_usual_shape_is_judged_and_stored_as_every_other(shard: ShardUnderTest) -> None:
+    """Its bytes never become a Reserve on their way to the scripts and back."""
+    one, other = SaleKey("acme", "lamp-sale"), SaleKey("default", "lamp-sale")
+    for sale in (one, other):
+        await make_sale(shard.stock, create(sale, items={"lamp": 1001}))
+    asked = [
+        reserve("r-1", sale=other, lamp=1000),
+        reserve("r-1", sale=other, lamp=1000),
+        reserve("r-1", "b-2", sale=other),
+        reserve("r-2", sale=other),
+        reserve("r-3", sale=other),
+        reserve("r-4", sale=other, vase=1),
+    ]
+
+    as_usual = [await shard.stock.reserve(request) for request in asked]
+    quickly = [await shard.stock.reserve_plain(plain(request._replace(sale=one))) for request in asked]
+
+    assert [told(result) for result in quickly] == [told(result) for result in as_usual]
+    assert [told(result) for result in as_usual][2:] == [
+        *("RESERVATION_ID_REUSED", ("held", shard.now_ms + 10 * MINUTE_MS, shard.now_ms)),
+        *("SOLD_OUT", "ITEM_NOT_FOUND"),
+    ]
+    first, second = [await shard.stock.find_reservation(sale, "r-1") for sale in (one, other)]
+    assert isinstance(first, ReservationRead)
+    assert isinstance(second, ReservationRead)
+    made, created = second.reservation, first.reservation.created
+    assert first.reservation == made._replace(sale=one, created=created, position=created)
 
 
 # ----------------------------------------------------------------------------------------- order of judgement

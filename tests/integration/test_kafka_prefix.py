@@ -6,6 +6,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from holdfast.inventory.v1.events_pb2 import Compensation, ReservationFact
 from holdfast.inventory.v1.reservation_pb2 import Position
+from holdfast_embedded.broker import topics_with
 
 from bench.commits import HELD, FakeShard
 from holdfast_runtime.kafka import COMMITS, COMPENSATIONS, ORDERS, PERSISTER_GROUP, KafkaConfig
@@ -27,7 +28,7 @@ PREFIX = "staging."
 def shared_broker(start_broker: StartBroker) -> str:
     """A broker with the topics of two installations, one of which has a prefix: its bootstrap address."""
     server = start_broker()
-    server.make_topics(PREFIX)
+    server.create_topics(*topics_with(PREFIX))
     return server.address
 
 
@@ -85,7 +86,7 @@ async def test_topics_are_checked_under_the_prefix(start_broker: StartBroker) ->
     """`holdfast topics` does not take another installation's topics for its own."""
     server = start_broker(partitions=4)  # too few for the shards that are asked for
     settings = {"HOLDFAST_KAFKA_BROKERS": server.address, "HOLDFAST_SHARDS": "5", "HOLDFAST_KAFKA_PREFIX": PREFIX}
-    server.make_topics(PREFIX)
+    server.create_topics(*topics_with(PREFIX))
 
     code, output = await run_process("topics", **settings)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import socket
 import ssl
 import sys
@@ -23,6 +24,7 @@ from holdfast.inventory.v1.sale_pb2 import Item, Sale
 
 from inventory_service.adapters import reloaded_files
 from inventory_service.domain.caller import ALL_SCOPES
+from tests.certificates import HOST
 from tests.grpcurl import NoGrpcurl, find_grpcurl
 from tests.inventory_server import START_S, UNREACHABLE_DSN, Caller, calling, error_of, open_shards, running_server
 from tests.tls_folder import BUYER, OPERATOR, OTHER, READER, SCOPES, TlsFolder
@@ -135,6 +137,25 @@ async def test_tls_is_1_2_or_later(valkey: str, folder: TlsFolder) -> None:
         }
 
     assert {version.name for version, accepted in spoken.items() if accepted} == {"TLSv1_2", "TLSv1_3"}
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
+async def test_openssl_takes_the_servers_side_of_a_handshake(address: str, folder: TlsFolder) -> None:
+    """Another program verifies chain and name, HTTP/2 is chosen of what it offers, and its certificate is taken."""
+    client = folder.issue(folder.client_authority, READER)
+    process = await asyncio.create_subprocess_exec(
+        *("openssl", "s_client", "-connect", address, "-alpn", "http/1.1,h2"),
+        *("-CAfile", str(folder.authority.file), "-verify_ip", HOST, "-verify_return_error"),
+        *("-cert", str(client.certificate), "-key", str(client.key)),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    output = (await asyncio.wait_for(process.communicate(), START_S))[0].decode(errors="replace")
+
+    assert process.returncode == 0, output
+    for fact in ("ALPN protocol: h2", "Verification: OK", "New, TLSv1.3"):
+        assert fact in output, output
 
 
 def speaks(address: str, version: ssl.TLSVersion) -> bool:

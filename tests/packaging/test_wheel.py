@@ -11,13 +11,21 @@ from tests.packaging.environments import ROOT
 DATA_FILES = {
     "lua/*.lua": "inventory_service/lua",
     "inventory_service/adapters/ledger/*.sql": "inventory_service/adapters/ledger",
+    "holdfast_bench/shapes/*.toml": "holdfast_bench/shapes",
     "order_persister/*.sql": "order_persister",
     "order_persister/migrations/*.sql": "order_persister/migrations",
     "protos/holdfast/inventory/v1/*.proto": "holdfast/inventory/v1",
     "clients/python/holdfast/py.typed": "holdfast",
     "clients/python/holdfast/inventory/v1/*.pyi": "holdfast/inventory/v1",
 }
-PACKAGES = {"holdfast", "holdfast_embedded", "holdfast_runtime", "inventory_service", "order_persister"}
+PACKAGES = {
+    "holdfast",
+    "holdfast_bench",
+    "holdfast_embedded",
+    "holdfast_runtime",
+    "inventory_service",
+    "order_persister",
+}
 
 
 @pytest.fixture
@@ -37,7 +45,7 @@ def test_the_wheel_contains_all_data_files(names: set[str], files: str) -> None:
 
 
 def test_the_wheel_contains_no_other_package(names: set[str]) -> None:
-    """No tests, no benchmarks: an installed Holdfast would make them importable."""
+    """No tests, none of the benchmarks of this checkout: an installed Holdfast would make them importable."""
     tops = {name.partition("/")[0] for name in names}
 
     assert {top for top in tops if not top.endswith(".dist-info")} == PACKAGES

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from holdfast_embedded.broker import TOPICS, topics_with
+from holdfast_embedded.broker import TOPICS
 from holdfast_embedded.ports import LOOPBACK, free_port
 from holdfast_embedded.process import spawn
 from holdfast_embedded.server import KafkaServer, ServerFailed
@@ -97,10 +97,10 @@ class ApacheKafka(KafkaServer):
         self.data_dir.mkdir(parents=True, exist_ok=True)
         self._process = self._spawn()
 
-    def make_topics(self, prefix: str) -> None:
-        """Create the topics under another prefix too."""
-        self._topics += topics_with(prefix)
-        self.admin.create_topics(topics_with(prefix), self.partitions)
+    def create_topics(self, *names: str) -> None:
+        """Create more topics."""
+        self._topics += names
+        self.admin.create_topics(names, self.partitions)
 
     def reset_topics(self) -> None:
         """Delete and create every topic: it has no records then, and its offsets begin at 0."""

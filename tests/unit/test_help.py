@@ -10,6 +10,7 @@ from holdfast.cli.__main__ import app
 from holdfast.cli.processes import PROCESSES
 from holdfast_embedded.__main__ import app as embedded
 
+from holdfast_bench.__main__ import app as bench
 from holdfast_runtime.process import Command, build_app
 from holdfast_runtime.settings import SharedSettings
 from inventory_service.__main__ import COMMANDS as INVENTORY
@@ -21,7 +22,7 @@ from order_persister.wiring import COMMANDS as PERSISTER
 # These run until a signal ends them, or show progress on a screen; every other command prints results.
 STAY = {"serve", "relay", "compensate", "persist", "up", "demo"}
 # A number's name or its meaning has its unit.
-UNITS = re.compile(r"\b(seconds|bytes|calls|commits|requests|objects|shards|share|copies|units)\b")
+UNITS = re.compile(r"\b(seconds|bytes|calls|commits|requests|objects|processes|shards|share|copies|units)\b")
 
 
 MAINS: dict[Command[Any], Callable[[Sequence[str]], int]] = {
@@ -101,7 +102,7 @@ def test_a_command_and_its_process_have_one_name() -> None:
     of_services = {
         name: (process.module, process.purpose)
         for name, process in PROCESSES.items()
-        if process.module != "holdfast_embedded"
+        if process.module not in ("holdfast_embedded", "holdfast_bench")
     }
 
     assert of_services == {
@@ -111,7 +112,7 @@ def test_a_command_and_its_process_have_one_name() -> None:
 
 
 def typer_commands() -> Iterator[tuple[str, Any]]:
-    """Every command that typer runs, by its whole name: those of the client, and those of the embedded stack."""
+    """Every command that typer runs, by its whole name: those of the client and of the embedded stack, and `bench`."""
 
     def walk(group: Any, path: str) -> Iterator[tuple[str, Any]]:
         for name, command in group.commands.items():
@@ -125,6 +126,7 @@ def typer_commands() -> Iterator[tuple[str, Any]]:
     client = typer.main.get_command(app)
     yield from walk(client, "")
     yield from walk(typer.main.get_command(embedded), "")
+    yield from walk(typer.main.get_command(bench), "")
     for commands, service in ((INVENTORY, "inventory service"), (PERSISTER, "order persister")):
         yield from walk(typer.main.get_command(build_app(commands, service)), "")
 

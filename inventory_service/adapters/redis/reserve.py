@@ -25,10 +25,10 @@ from inventory_service.adapters.redis.keys import attempts_keys, blocked_key, sa
 from inventory_service.adapters.redis.reads import reservation_from_values
 from inventory_service.domain.call_again import CALL_AGAIN, CallAgain
 from inventory_service.domain.change_hold import ChangeHold
-from inventory_service.domain.fingerprints import reserve_fingerprint
 from inventory_service.domain.keys import Position, SaleKey
+from inventory_service.domain.plain_reserve import CallMoment, PlainHold, PlainReserve, PlainResult, general
 from inventory_service.domain.reservation import CONFIRMED, HELD, Reservation
-from inventory_service.domain.reserve import Replay, Reserve, ReserveResult
+from inventory_service.domain.reserve import Replay, Reserve, ReserveResult, fingerprint_of
 from inventory_service.domain.results import (
     Failure,
     Granted,
@@ -53,14 +53,16 @@ def reserve_keys(shard: int, sales: Iterable[SaleKey]) -> list[str]:
 
 
 def reserve_arguments(
-    requests: Sequence[Reserve], numbers: Mapping[SaleKey, int], max_commits_ahead: int
+    requests: Sequence[Reserve | PlainReserve], numbers: Mapping[SaleKey, int], max_commits_ahead: int
 ) -> list[Argument]:
     """The arguments of a call; `numbers` are those of its sales."""
     arguments: list[Argument] = [max_commits_ahead]
     for request in requests:
-        sale, reservation_id, buyer_id, lines, hold_ttl_ms, reference = request
-        fingerprint = reserve_fingerprint(buyer_id, hold_ttl_ms, lines, reference)
-        arguments += (numbers[sale], reservation_id, fingerprint, _claim(request))
+        if isinstance(request, PlainReserve):
+            sale, reservation_id, fingerprint, claim = request
+            arguments += (numbers[sale], reservation_id, fingerprint, claim)
+        else:
+            arguments += (numbers[request.sale], request.reservation_id, fingerprint_of(request), _claim(request))
     return arguments
 
 
@@ -85,8 +87,26 @@ def _claim(request: Reserve) -> bytes:
     return claim.SerializeToString()
 
 
+def reserve_results(
+    head: CallHead, requests: Sequence[Reserve | PlainReserve], results: Sequence[Values]
+) -> list[PlainResult | CallAgain]:
+    """Parse the results of a call. Requests that are rejected alike, one after the other, share their Rejected."""
+    parsed: list[PlainResult | CallAgain] = []
+    moment = CallMoment(head.shard, head.epoch, head.seq, head.now_ms)
+    last: Values = ()
+    for request, result in zip(requests, results, strict=True):
+        if result[0] == b"HELD" and result[2] and isinstance(request, PlainReserve):
+            parsed.append(PlainHold(moment, result[1], result[2]))
+        elif result == last and result[0] in _SAME_FOR_ALL:
+            parsed.append(parsed[-1])
+        else:
+            parsed.append(reserve_result(head, general(request), result))
+        last = result
+    return parsed
+
+
 def reserve_result(head: CallHead, request: Reserve, result: Values) -> ReserveResult | CallAgain:
-    """Parse one result. The first branch is the most frequent one."""
+    """Parse one result."""
     if result[0] == b"HELD":
         return _held(head, request, result)
     return _OTHER_RESULTS[result[0]](head, request, result)
@@ -152,21 +172,25 @@ def _rejection(reason: int) -> Callable[[CallHead, Asked, Values], Rejected]:
     return rejected
 
 
+_REJECTIONS = {
+    b"SALE_ENDED": REJECTION_REASON_SALE_ENDED,
+    b"SALE_NOT_STARTED": REJECTION_REASON_SALE_NOT_STARTED,
+    b"SALE_PAUSED": REJECTION_REASON_SALE_PAUSED,
+    b"BUYER_BLOCKED": REJECTION_REASON_BUYER_BLOCKED,
+    b"ATTEMPT_LIMIT": REJECTION_REASON_ATTEMPT_LIMIT,
+    b"SOLD_OUT": REJECTION_REASON_SOLD_OUT,
+    b"INSUFFICIENT_STOCK": REJECTION_REASON_INSUFFICIENT_STOCK,
+    b"ITEM_LIMIT": REJECTION_REASON_ITEM_LIMIT,
+    b"BUYER_LIMIT": REJECTION_REASON_BUYER_LIMIT,
+}
+_SAME_FOR_ALL = frozenset(_REJECTIONS)  # results that say nothing of the request
 _REFUSALS: dict[bytes, Callable[[CallHead, Asked, Values], Rejected | Failure | CallAgain]] = {
     b"CALL_AGAIN": lambda head, request, result: CALL_AGAIN,
     b"NO_SALE": lambda head, request, result: sale_not_found(request.sale),
     b"NO_ITEM": lambda head, request, result: item_not_found(request.sale, result[1].decode()),
     b"WITHOUT_HOLDS": lambda head, request, result: Failure(ERROR_REASON_SALE_WITHOUT_HOLDS),
     b"LEDGER_BEHIND": lambda head, request, result: Failure(ERROR_REASON_LEDGER_BEHIND),
-    b"SALE_ENDED": _rejection(REJECTION_REASON_SALE_ENDED),
-    b"SALE_NOT_STARTED": _rejection(REJECTION_REASON_SALE_NOT_STARTED),
-    b"SALE_PAUSED": _rejection(REJECTION_REASON_SALE_PAUSED),
-    b"BUYER_BLOCKED": _rejection(REJECTION_REASON_BUYER_BLOCKED),
-    b"ATTEMPT_LIMIT": _rejection(REJECTION_REASON_ATTEMPT_LIMIT),
-    b"SOLD_OUT": _rejection(REJECTION_REASON_SOLD_OUT),
-    b"INSUFFICIENT_STOCK": _rejection(REJECTION_REASON_INSUFFICIENT_STOCK),
-    b"ITEM_LIMIT": _rejection(REJECTION_REASON_ITEM_LIMIT),
-    b"BUYER_LIMIT": _rejection(REJECTION_REASON_BUYER_LIMIT),
+    **{result: _rejection(reason) for result, reason in _REJECTIONS.items()},
 }
 _OTHER_RESULTS: dict[bytes, Callable[[CallHead, Reserve, Values], ReserveResult | CallAgain]] = {
     b"REPLAYED": _replayed,

@@ -22,7 +22,13 @@ from inventory_service.adapters.redis.moves import (
     return_archived_arguments,
 )
 from inventory_service.adapters.redis.reads import reservation_result, sale_result
-from inventory_service.adapters.redis.reserve import replay_arguments, reserve_arguments, reserve_keys, reserve_result
+from inventory_service.adapters.redis.reserve import (
+    replay_arguments,
+    reserve_arguments,
+    reserve_keys,
+    reserve_result,
+    reserve_results,
+)
 from inventory_service.adapters.redis.sale_changes import change_sale_arguments, change_sale_result
 from inventory_service.adapters.redis.sales import create_sale_arguments, create_sale_result
 from inventory_service.adapters.redis.scripts import LEDGER_BEHIND, RedisScripts, ShardNotServing
@@ -33,6 +39,7 @@ from inventory_service.domain.call_again import CallAgain, until_judged
 from inventory_service.domain.change_hold import ChangeHold, ChangeResult
 from inventory_service.domain.keys import SaleKey, shard_of
 from inventory_service.domain.moves import Compensate, Move
+from inventory_service.domain.plain_reserve import PlainHold, PlainReserve, PlainResult
 from inventory_service.domain.ports import ExpireStep, HoldCounts
 from inventory_service.domain.reserve import Replay, Reserve, ReserveResult
 from inventory_service.domain.results import Failure, Granted, ReservationRead
@@ -61,6 +68,12 @@ class RedisStock:
 
     async def reserve(self, request: Reserve) -> ReserveResult:
         """Judge one Reserve. Servers call `reserve_many` through the batcher instead."""
+        result = (await self.reserve_many(self._shard_of(request.sale), [request]))[0]
+        assert not isinstance(result, PlainHold), "that is for a PlainReserve"
+        return result
+
+    async def reserve_plain(self, request: PlainReserve) -> PlainResult:
+        """The same for one of the usual shape."""
         return (await self.reserve_many(self._shard_of(request.sale), [request]))[0]
 
     async def move(self, request: Move) -> Granted | Failure:
@@ -88,17 +101,19 @@ class RedisStock:
 
     # -------------------------------------------------------------------------------------------- ShardStock
 
-    async def reserve_many(self, shard: int, requests: Sequence[Reserve]) -> Sequence[ReserveResult]:
+    async def reserve_many(
+        self, shard: int, requests: Sequence[Reserve | PlainReserve]
+    ) -> Sequence[ReserveResult | PlainHold]:
         """Judge at most 128 Reserves of at most 512 lines, in order, each seeing the ones before it."""
 
-        async def judge_some(some: Sequence[Reserve]) -> Sequence[ReserveResult | CallAgain]:
+        async def judge_some(some: Sequence[Reserve | PlainReserve]) -> Sequence[PlainResult | CallAgain]:
             numbers = number_sales([request.sale for request in some])
             arguments = reserve_arguments(some, numbers, self.backpressure.max_commits_ahead)
             reply = await self._run("reserve", shard, reserve_keys(shard, numbers), arguments)
             if isinstance(reply, Failure):
                 return [reply] * len(some)
             head, results = reply
-            return [reserve_result(head, *pair) for pair in zip(some, results, strict=True)]
+            return reserve_results(head, some, results)
 
         return await until_judged(requests, judge_some)
 

@@ -4,6 +4,7 @@ from typing import Any, Protocol, TypeAlias
 
 from grpc.aio import ServicerContext
 
+from inventory_service.domain.plain_reserve import PlainHold
 from inventory_service.domain.ports import Stock
 from inventory_service.domain.results import Granted, Rejected
 
@@ -13,7 +14,7 @@ Context: TypeAlias = "ServicerContext[Any, Any]"
 class CountsOutcomes(Protocol):
     """Counts what requests for units were answered with: granted or rejected, the call's status is OK."""
 
-    def count_reserve(self, result: Granted | Rejected) -> None: ...
+    def count_reserve(self, result: PlainHold | Granted | Rejected) -> None: ...
 
     def count_change(self, result: Granted | Rejected) -> None: ...
 

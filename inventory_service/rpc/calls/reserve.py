@@ -1,14 +1,18 @@
 """Reserve: from its request to units, or to the reason why there are none."""
 
+from re import Match
+
 from holdfast.inventory.v1 import inventory_service_pb2 as calls
 
 from inventory_service.domain.keys import SaleKey
+from inventory_service.domain.plain_reserve import PlainHold
 from inventory_service.domain.reservation import Line
 from inventory_service.domain.reserve import Reserve
-from inventory_service.domain.results import Failure
+from inventory_service.domain.results import Failure, Granted
 from inventory_service.rpc.auth import tenant_of
 from inventory_service.rpc.calls.call import ClaimCalls, Context
-from inventory_service.rpc.response_bytes import response_bytes
+from inventory_service.rpc.plain_requests import ParsedReserve, message_of, plain_reserve
+from inventory_service.rpc.response_bytes import hold_bytes, rejection_bytes, response_bytes
 from inventory_service.rpc.status import failed
 from inventory_service.rpc.validation import MAX_QUANTITY, MIN_QUANTITY, Validator, is_id
 
@@ -16,8 +20,20 @@ from inventory_service.rpc.validation import MAX_QUANTITY, MIN_QUANTITY, Validat
 class ReserveCalls(ClaimCalls):
     """Reserve; the stock answers repeats."""
 
-    async def Reserve(self, request: calls.ReserveRequest, context: Context) -> bytes:
-        """Answer one reservation, serialized already."""
+    async def Reserve(self, request: ParsedReserve, context: Context) -> bytes:
+        """Answer one reservation, serialized already; one of the usual shape from its bytes to those of the answer."""
+        if not isinstance(request, Match):
+            return await self._reserve_any(request, context)
+        command = plain_reserve(request, tenant_of(context))
+        result = await self._stock.reserve_plain(command)
+        if isinstance(result, Failure):
+            raise failed(result, command.sale, command.reservation_id)
+        self._outcomes.count_reserve(result)
+        if isinstance(result, PlainHold):
+            return hold_bytes(request.string, result)
+        return response_bytes(message_of(request), result) if isinstance(result, Granted) else rejection_bytes(result)
+
+    async def _reserve_any(self, request: calls.ReserveRequest, context: Context) -> bytes:
         command = reserve_from_proto(request, tenant_of(context))
         result = await self._stock.reserve(command)
         if isinstance(result, Failure):

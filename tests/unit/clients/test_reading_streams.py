@@ -132,9 +132,9 @@ def test_a_stream_of_the_blocking_client_is_left(fake: FakeInventory) -> None:
         with client.stream_reserve(endless()) as stream:
             next(stream)
         with pytest.raises(KeyboardInterrupt):  # noqa: PT012 - it comes in the midst of an endless loop
-            interrupt.start()
-            for _ in client.stream_reserve(endless()):
-                pass
+            for number, _ in enumerate(client.stream_reserve(endless())):
+                if number == 0:  # the server has the stream
+                    interrupt.start()
         asyncio.run(eventually(lambda: len(fake.ended) == 3))
         asyncio.run(eventually(lambda: "holdfast-requests" not in {each.name for each in threading.enumerate()}))
 

@@ -1,6 +1,9 @@
-"""What `holdfast up` says of the calls that its server takes."""
+"""What `holdfast up` says of the calls that its server takes, and of topics that it cannot make."""
+
+from pathlib import Path
 
 import pytest
+from holdfast_embedded.stack import Stack, StackFailed
 from holdfast_embedded.up import what_calls_need
 
 
@@ -26,3 +29,11 @@ from holdfast_embedded.up import what_calls_need
 def test_it_names_the_variables_of_callers(names: list[str], lines: list[str]) -> None:
     """The call that it suggests would fail without them."""
     assert list(what_calls_need({f"HOLDFAST_{name}": "/file" for name in names})) == lines
+
+
+def test_topics_of_an_external_kafka_are_its_owners_to_make(tmp_path: Path) -> None:
+    """It may need more copies than one; the message says how many partitions."""
+    stack = Stack(tmp_path, {"HOLDFAST_KAFKA_BROKERS": "kafka.example:9092"}, print)
+
+    with pytest.raises(StackFailed, match="lamps-changelog: create it in your Kafka, with 16 partitions"):
+        stack.create_topics("lamps-changelog")

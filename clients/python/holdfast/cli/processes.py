@@ -14,7 +14,7 @@ class Process(NamedTuple):
     """The module that runs a command, and the extra of the package that installs what it needs."""
 
     module: str
-    extra: str
+    extra: str  # empty: it needs no more than the client
     purpose: str
 
 
@@ -24,6 +24,7 @@ PROCESSES = {
     "demo": Process(
         "holdfast_embedded", "embedded", "Run a whole flash sale, with a crash in it, and audit the result."
     ),
+    "bench": Process("holdfast_bench", "", "Put a load on a server and show how it answered; needs ghz."),
     "serve": Process("inventory_service", "server", "Serve calls."),
     "relay": Process(
         "inventory_service", "server", "Publish each shard's outbox to Kafka, expire holds, take shards over."
@@ -71,7 +72,7 @@ def become(context: typer.Context) -> None:
     """Replace this process by the one that the command names, which then gets the signals and gives the exit code."""
     name = context.info_name or ""
     process = PROCESSES[name]
-    if importlib.util.find_spec(LIBRARY_OF[process.extra]) is None:
+    if process.extra and importlib.util.find_spec(LIBRARY_OF[process.extra]) is None:
         fail(f"`holdfast {name}` needs more: install Holdfast with its extra [{process.extra}]")
     sys.stdout.flush()
     sys.stderr.flush()

@@ -23,6 +23,7 @@ from holdfast.testing.stock.polling import poll_often
 from holdfast.testing.stock.watched import InMemoryWatched
 from inventory_service.domain.in_memory_stock import InMemoryStock
 from inventory_service.domain.keys import SaleKey, shard_of
+from inventory_service.domain.plain_reserve import PlainHold
 from inventory_service.domain.results import Granted, Rejected
 from inventory_service.domain.revocations import Revocations
 from inventory_service.domain.shard_state import ShardState
@@ -48,7 +49,7 @@ class NoMetrics:
     def observer(self, service: str, method: str) -> Callable[[str, float], None]:
         return lambda code, seconds: None
 
-    def count_reserve(self, result: Granted | Rejected) -> None:
+    def count_reserve(self, result: PlainHold | Granted | Rejected) -> None:
         """Not counted."""
 
     def count_change(self, result: Granted | Rejected) -> None:

@@ -2,13 +2,16 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from re import Match
 from typing import Any, TypeAlias
 
 import grpc
 from grpc.aio import ServicerContext
 
 from holdfast.testing.failures import FailureOrder, Failures
-from inventory_service.rpc.middleware import Handler, Middleware
+from inventory_service.rpc.call_headers import Handler
+from inventory_service.rpc.middleware import Middleware
+from inventory_service.rpc.plain_requests import message_of
 
 Context: TypeAlias = "ServicerContext[Any, Any]"
 Behaviour = Callable[[Any, Context], Awaitable[Any]]
@@ -49,7 +52,7 @@ class _FailingHandler(grpc.GenericRpcHandler):
 
     def _unary(self, name: str, behaviour: Any) -> Any:
         async def call(request: Any, context: Context) -> Any:
-            self._received(name, request)
+            self._received(name, message_of(request) if isinstance(request, Match) else request)
             order = self._failures.take(name)
             if order is None:
                 return await behaviour(request, context)

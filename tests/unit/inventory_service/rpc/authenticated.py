@@ -7,21 +7,12 @@ from inventory_service.domain.caller import RESERVE, Caller
 from inventory_service.domain.revocations import Revocations
 from inventory_service.domain.tokens import Problem, TokenRejected
 from inventory_service.rpc.auth import Authenticator, Identify
+from inventory_service.rpc.call_headers import call_headers
 from inventory_service.rpc.status import CallFailed, status_of
 
 NOW_S = 1_800_000_000.0
 ANN = Caller("acme", "ann", frozenset({RESERVE}), "t-1", NOW_S - 60, NOW_S + 60)
 Metadata = Sequence[tuple[str, str | bytes]]
-
-
-class Context:
-    """The context of a call, as far as an authenticator looks at it."""
-
-    def __init__(self, metadata: Metadata) -> None:
-        self._metadata = metadata
-
-    def invocation_metadata(self) -> Metadata:
-        return self._metadata
 
 
 class Keys:
@@ -76,5 +67,6 @@ def failure_text(failed: CallFailed) -> str:
 
 
 def context_with(*headers: str, more: Metadata = ()) -> Any:
-    """The context of a call with these `authorization` headers."""
-    return Context([("user-agent", "a test"), *(("authorization", header) for header in headers), *more])
+    """The context of a call with these `authorization` headers; nothing in it but them is looked at."""
+    call_headers.set((("user-agent", "a test"), *(("authorization", header) for header in headers), *more))
+    return None

@@ -9,6 +9,7 @@ from holdfast.inventory.v1 import inventory_service_pb2 as calls
 from holdfast.inventory.v1.reservation_pb2 import REJECTION_REASON_SOLD_OUT, Line
 
 from inventory_service.domain.keys import Position
+from inventory_service.domain.plain_reserve import PlainHold, PlainReserve
 from inventory_service.domain.reserve import Reserve, ReserveResult
 from inventory_service.domain.results import Granted, Rejected
 from inventory_service.rpc.methods import METHODS
@@ -50,6 +51,9 @@ class ToldStock:
             raise answer
         return await answer if isinstance(answer, asyncio.Future) else answer
 
+    async def reserve_plain(self, command: PlainReserve) -> ReserveResult:
+        return await self.reserve(command.general())
+
     @property
     def asked_ids(self) -> list[str]:
         return [command.reservation_id for command in self.asked]
@@ -59,9 +63,9 @@ class Outcomes:
     """Counts what was answered."""
 
     def __init__(self) -> None:
-        self.reserves: list[Granted | Rejected] = []
+        self.reserves: list[PlainHold | Granted | Rejected] = []
 
-    def count_reserve(self, result: Granted | Rejected) -> None:
+    def count_reserve(self, result: PlainHold | Granted | Rejected) -> None:
         self.reserves.append(result)
 
     def count_change(self, result: Granted | Rejected) -> None:

@@ -10,7 +10,7 @@ from inventory_service.domain.moves import Move, MoveKind
 from inventory_service.domain.reservation import Line
 from inventory_service.domain.reserve import Reserve
 from inventory_service.service.batcher import Batcher
-from inventory_service.service.shard_queue import Limits
+from inventory_service.service.lane import Limits
 
 SALE = SaleKey("default", "lamp-sale")
 LIMITS = Limits(requests=8, lines=10, full_at=4, interval_s=0.004, idle_below=2, queue=12)

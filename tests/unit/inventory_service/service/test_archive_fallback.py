@@ -24,7 +24,7 @@ from inventory_service.domain.sale import SaleRead
 from inventory_service.rpc.middleware import MIN_TIME_S
 from inventory_service.service.archive_fallback import ArchiveFallback
 from inventory_service.service.bulkhead import Bulkhead
-from inventory_service.service.shard_queue import Limits
+from inventory_service.service.lane import Limits
 from tests.sales import make_sale
 from tests.unit.inventory_service.service.fake_archive import (
     AS_OF,

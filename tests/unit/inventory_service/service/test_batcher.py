@@ -12,7 +12,7 @@ from inventory_service.domain.results import Failure
 from inventory_service.domain.sale import ActOnSale, AdjustStock, CreateSale, SaleAction, UpdateSale
 from inventory_service.rpc.methods import TIME_LIMIT_S
 from inventory_service.service.batcher import CALL_KINDS
-from inventory_service.service.shard_queue import Limits
+from inventory_service.service.lane import Limits
 from tests.unit.inventory_service.service.manual_stock import SALE, BatcherFixture, name_of, reserve, settle
 
 OVERLOADED = Failure(reasons.ERROR_REASON_OVERLOADED)

@@ -1,0 +1,179 @@
+"""What Holdfast's own Python costs a plain Reserve: CPU from gRPC's request to gRPC's response, by tight loops.
+
+The calls pass everything that a server puts them through, but gRPC and Redis: a call begins where gRPC finds its
+method, in a task, as it runs each, and the script's reply is made here, as the client of Redis parses it. What so many
+tasks cost that do nothing is taken off. One process, the best of many rounds: noise only adds.
+"""
+
+import asyncio
+import gc
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, NamedTuple
+
+import uvloop
+from holdfast.inventory.v1 import inventory_service_pb2 as calls
+from holdfast.inventory.v1.inventory_service_pb2_grpc import add_InventoryServiceServicer_to_server
+from holdfast.inventory.v1.reservation_pb2 import Line
+from prometheus_client import CollectorRegistry
+
+from bench.machine import machine_and_commit
+from inventory_service import metrics
+from inventory_service.adapters.redis.stock import RedisStock
+from inventory_service.domain.caller import ADMIN, READ, RESERVE, Caller
+from inventory_service.domain.heads import ObservedHeads
+from inventory_service.domain.revocations import Revocations
+from inventory_service.rpc.auth import Authenticator
+from inventory_service.rpc.middleware import Middleware
+from inventory_service.rpc.rate import CallerRate
+from inventory_service.rpc.servicers import Servicer
+from inventory_service.service.archive_fallback import ArchiveFallback
+from inventory_service.service.batcher import Batcher
+from inventory_service.service.lane import Limits
+from inventory_service.service.rate_limit import RateLimit
+
+CALLS = 32  # in a script call
+ROUNDS, REPEATS = 40, 40
+NOW_MS = 1_795_000_000_000
+HEADERS = (("user-agent", "grpc-c++/1.78.0"), ("accept-encoding", "identity"), ("x-request-id", "4711"))
+TOKEN = "e" * 458
+SERVICE = "holdfast.inventory.v1.InventoryService"
+Call = Callable[[bytes], Awaitable[Any]]
+
+
+class Replies:
+    """Replies to reserve.lua: every request is held, or every one is sold out."""
+
+    def __init__(self, *, accepted: bool) -> None:
+        self.heads = ObservedHeads()
+        self._accepted = accepted
+        self._seq = 0
+
+    async def run(self, _name: str, _shard: int, _keys: Sequence[str], arguments: Sequence[Any]) -> list[Any]:
+        self._seq += 1
+        await asyncio.sleep(0)
+        requests, now_ms = (len(arguments) - 1) // 4, NOW_MS + self._seq
+        results = [self._result(index, now_ms) for index in range(requests)]
+        return [now_ms, 1, self._seq, 0, 0, results]
+
+    def _result(self, index: int, now_ms: int) -> list[Any]:
+        return [b"HELD", index, now_ms + 600_000] if self._accepted else [b"SOLD_OUT", self._seq, -1, b"lamp", 1, 0, 1]
+
+
+class Context:
+    """The context of a call without a deadline."""
+
+    def time_remaining(self) -> float | None:
+        return None
+
+
+class Verifier:
+    """Takes every token as that of one caller."""
+
+    def __init__(self) -> None:
+        self.keys = self
+        self.current = object()
+
+    def verify(self, _token: str) -> Caller:
+        now_s = time.time()
+        return Caller("default", "checkout", frozenset({RESERVE, READ, ADMIN}), "t-1", now_s - 60, now_s + 86_400)
+
+
+class Found(NamedTuple):
+    """What gRPC finds a method by."""
+
+    method: str
+    invocation_metadata: Any
+
+
+def calls_of(*, accepted: bool = True, tokens: bool = False, rate: bool = False) -> Call:
+    """What a server does with the bytes of a Reserve."""
+    registry = CollectorRegistry()
+    stock_metrics, call_metrics = metrics.StockMetrics(registry), metrics.CallMetrics(registry)
+    replies: Any = Replies(accepted=accepted)
+    limits = Limits(full_at=CALLS, interval_s=1.0)
+    batcher = Batcher(RedisStock(replies, 1, 10**6), lambda _sale: 0, stock_metrics.observe_call, limits)
+    nothing: Any = None
+    verifier: Any = Verifier()
+    authenticate = Authenticator(verifier, Revocations()) if tokens else None
+    limit = CallerRate(RateLimit(1e9, 1e9), call_metrics.count_throttled) if rate else None
+    middleware = Middleware(call_metrics, authenticate, limit)
+    middleware.open()
+    stock = ArchiveFallback(batcher, nothing, nothing, nothing, lambda: 0)
+    methods: Any = _Methods()
+    servicer = Servicer(stock, stock_metrics, middleware.slots, nothing, nothing, nothing, limit)
+    add_InventoryServiceServicer_to_server(servicer, methods)
+    found: Any = Found(f"/{SERVICE}/Reserve", HEADERS + ((("authorization", f"Bearer {TOKEN}"),) if tokens else ()))
+    handlers: Any = middleware.wrap(SERVICE, methods.found)
+    context = Context()
+
+    async def call(raw: bytes) -> Any:
+        handler = handlers.service(found)
+        read, write = handler.request_deserializer, handler.response_serializer
+        response = await handler.unary_unary(read(raw) if read else raw, context)
+        return write(response) if write else response
+
+    return call
+
+
+class _Methods:
+    """Takes the place of a server in the generated code, and keeps the methods."""
+
+    def add_generic_rpc_handlers(self, _handlers: Any) -> None:
+        """Has the same ones."""
+
+    def add_registered_method_handlers(self, _service: str, methods: dict[str, Any]) -> None:
+        self.found = methods
+
+
+def requests() -> Sequence[bytes]:
+    """The requests of a script call."""
+    return [
+        calls.ReserveRequest(
+            sale_id="bench-sale",
+            reservation_id=f"r0-{number}",
+            buyer_id=f"b-{number}",
+            lines=[Line(sku="lamp", quantity=1)],
+        ).SerializeToString()
+        for number in range(100_000, 100_000 + CALLS)
+    ]
+
+
+async def cost_us(call: Call | None) -> float:
+    """CPU of a call; None: of a task that waits for one future."""
+    loop, sent, best = asyncio.get_running_loop(), requests(), float("inf")
+    for _ in range(ROUNDS):
+        began = time.process_time()
+        for _ in range(REPEATS):
+            gate = loop.create_future()
+
+            async def nothing(raw: bytes, gate: "asyncio.Future[None]" = gate) -> bytes:
+                await gate
+                return raw
+
+            tasks = [loop.create_task((call or nothing)(raw)) for raw in sent]  # type: ignore[arg-type]  # a coroutine
+            await asyncio.sleep(0)
+            gate.set_result(None)
+            answers = [await task for task in tasks]
+            assert all(answers), answers
+        best = min(best, time.process_time() - began)
+    return best / REPEATS / CALLS * 1e6
+
+
+async def main() -> None:
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
+    print(machine_and_commit(), "\n")
+    cases = {
+        "accepted": calls_of(),
+        "sold out": calls_of(accepted=False),
+        "accepted, with a token": calls_of(tokens=True),
+        "accepted, with a token and a rate": calls_of(tokens=True, rate=True),
+    }
+    none = await cost_us(None)
+    for name, call in cases.items():
+        print(f"| {name} | {await cost_us(call) - none:.2f} |")
+
+
+if __name__ == "__main__":
+    uvloop.run(main())

@@ -1,0 +1,1 @@
+"""Several server processes on one address, under one process that supervises them and answers for all."""

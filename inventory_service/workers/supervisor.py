@@ -1,0 +1,160 @@
+"""Keeps server processes running: starts them, starts those again that end, and drains all of them together."""
+
+import asyncio
+import os
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import NamedTuple
+
+import structlog
+
+from holdfast_runtime.retry import Backoff
+from inventory_service.workers.worker import report_from_line
+
+FIRST_DELAY_S, LONGEST_DELAY_S = 0.2, 10.0  # before a worker is started again
+STABLE_S = 30.0  # a worker that ran this long is started again after the first delay
+MOST_FAILED_STARTS = 5  # in a row, of all workers together
+EXIT_FAILED, EXIT_BAD_SETTINGS = 1, 2
+log = structlog.get_logger()
+
+
+class Listening(NamedTuple):
+    """A worker that takes calls."""
+
+    number: int
+    pid: int
+    metrics_url: str
+
+
+class Ended(NamedTuple):
+    """How one run of a worker ended."""
+
+    code: int  # negative: it was killed by that signal
+    took_calls: bool
+    lasted_s: float
+
+
+class Supervisor:
+    """Runs `count` workers: each the same command followed by its number, from 1 on.
+
+    A worker's standard input is a pipe that the supervisor never writes to, so it is closed once the supervisor has
+    ended. A worker has a session of its own: Ctrl-C in a terminal reaches the supervisor alone.
+    """
+
+    def __init__(self, count: int, command: Sequence[str], environment: Mapping[str, str]) -> None:
+        self._numbers = range(1, count + 1)
+        self._command = command
+        self._environment = environment
+        self._running: dict[int, asyncio.subprocess.Process] = {}
+        self._failed_starts = 0
+        self._draining = asyncio.Event()
+        self.listening: dict[int, Listening] = {}
+        self.restarts = 0
+        self.all_listen = asyncio.Event()  # set once all do for the first time
+
+    async def run(self) -> int:
+        """Keep the workers running until `drain`, or until no start can help: the highest of their exit codes."""
+        keepers = [asyncio.create_task(self._keep(number)) for number in self._numbers]
+        await asyncio.wait(keepers, return_when=asyncio.FIRST_COMPLETED)
+        self.drain()
+        return max(await asyncio.gather(*keepers))
+
+    def drain(self) -> None:
+        """Have each worker answer the calls that it has, and end; none is started any more."""
+        self._draining.set()
+        self._signal_all(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End those that still run at once."""
+        self._signal_all(signal.SIGKILL)
+
+    def _signal_all(self, number: signal.Signals) -> None:
+        for process in self._running.values():
+            _signal(process, number)
+
+    async def _keep(self, number: int) -> int:
+        """Run a worker again and again: the exit code of its last run."""
+        backoff = Backoff(FIRST_DELAY_S, LONGEST_DELAY_S)
+        while True:
+            ended = await self._run_once(number)
+            if self._draining.is_set():
+                return _code_of_drained(ended.code)
+            if self._is_hopeless(ended):
+                log.error("worker_ended", worker=number, how=_describe(ended.code))
+                return _exit_code(ended.code)
+            if ended.lasted_s >= STABLE_S:
+                backoff.reset()
+            delay_s = backoff.take()
+            log.error("worker_ended", worker=number, how=_describe(ended.code), restart_in_s=round(delay_s, 1))
+            if await self._drains_within(delay_s):
+                return 0
+            self.restarts += 1
+
+    async def _run_once(self, number: int) -> Ended:
+        its_end, own_end = os.pipe()
+        began = asyncio.get_running_loop().time()
+        try:
+            try:
+                process = await asyncio.create_subprocess_exec(
+                    *(*self._command, str(number)),
+                    stdin=its_end,
+                    stdout=subprocess.PIPE,
+                    env=self._environment,
+                    start_new_session=True,
+                )
+            finally:
+                os.close(its_end)
+            self._running[number] = process
+            if self._draining.is_set():
+                _signal(process, signal.SIGTERM)
+            took_calls = await self._follow(number, process)
+            code = await process.wait()
+            del self._running[number]
+        finally:
+            os.close(own_end)
+        return Ended(code, took_calls, asyncio.get_running_loop().time() - began)
+
+    async def _follow(self, number: int, process: asyncio.subprocess.Process) -> bool:
+        """Read a worker's output until that ends, which is with the worker; whether it reported that it takes calls."""
+        assert process.stdout is not None
+        took_calls = False
+        async for line in process.stdout:
+            if report := report_from_line(line):
+                took_calls, self._failed_starts = True, 0
+                self.listening[number] = Listening(number, process.pid, report.metrics_url)
+                if len(self.listening) == len(self._numbers):
+                    self.all_listen.set()
+        self.listening.pop(number, None)
+        return took_calls
+
+    def _is_hopeless(self, ended: Ended) -> bool:
+        """Whether no other worker takes calls, and another start would end as this one did."""
+        self._failed_starts += not ended.took_calls
+        return not self.listening and (ended.code == EXIT_BAD_SETTINGS or self._failed_starts >= MOST_FAILED_STARTS)
+
+    async def _drains_within(self, delay_s: float) -> bool:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(delay_s):
+                await self._draining.wait()
+        return self._draining.is_set()
+
+
+def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):  # it has ended
+        process.send_signal(number)
+
+
+def _code_of_drained(code: int) -> int:
+    """The same, but a worker that was just starting has no handler for SIGTERM yet."""
+    return 0 if code == -signal.SIGTERM else _exit_code(code)
+
+
+def _exit_code(code: int) -> int:
+    """The supervisor's exit code for a worker's."""
+    return EXIT_FAILED if code < 0 else code
+
+
+def _describe(code: int) -> str:
+    return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
