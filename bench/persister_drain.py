@@ -4,6 +4,8 @@ The commits lie in Kafka before the persister starts. The clock runs from the fi
 was applied by then does not count) until every commit is in the ledger and every fact is confirmed by Kafka. Then the
 ledger is compared with what was generated; there is no figure for a ledger that is wrong.
 
+A backlog of more than an embedded broker keeps needs --kafka, on which each drain makes topics of its own.
+
 With --other, two checkouts drain the same backlog in turn, each time on new servers, and this one twice in each round:
 the ratio of a build to itself shows the noise.
 """
@@ -14,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -25,7 +28,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from holdfast_embedded.broker import Broker
 from holdfast_embedded.postgres import Postgres
 
-from bench.backlog import OPEN_SHARDS, ORDERS, RECORD_BYTES, History, preload
+from bench.backlog import OPEN_SHARDS, ORDERS, RECORD_BYTES, History, make_topics, preload
 from bench.machine import ROOT, commit_of, machine_and_commit
 from bench.programs import run_to_end, running
 from bench.rounds import ratios, rotated, spread
@@ -34,11 +37,10 @@ PARTITION_BYTES = 4_500_000  # the embedded broker keeps only the last 5 MiB of 
 THIS, TWIN, OTHER = "this", "twin", "other"
 DEADLINE_S = 300
 PROGRAM_S = 120.0
-MIB = 1024 * 1024
 
 
 class Drain(NamedTuple):
-    """One drain: CPU a reservation of the persister and of Postgres, and the memory that the persister took at last."""
+    """One drain: CPU a reservation of the persister and of Postgres, and the most memory that the persister took."""
 
     per_s: float
     persister_us: float
@@ -52,9 +54,9 @@ def main() -> int:
     histories = [History(number, arguments.batch) for number in range(arguments.shards)]
     for history in histories:
         history.make(arguments.reservations // arguments.shards, arguments.confirmed, arguments.released)
-        size = sum(map(len, history.records(arguments.record_bytes)))
+        size = 0 if arguments.kafka else sum(map(len, history.records(arguments.record_bytes)))
         if size > PARTITION_BYTES:
-            print(f"shard {history.number} has {size} bytes, more than the embedded broker keeps: lower --reservations")
+            print(f"shard {history.number} has {size} bytes, more than the embedded broker keeps: use --kafka")
             return 2
     other = f"; other: commit {commit_of(arguments.other)}" if arguments.other else ""
     changes = sum(history.changes for history in histories)
@@ -84,6 +86,7 @@ def parsed() -> argparse.Namespace:
         help="of a Kafka record; 1: a record for each commit, as of a quiet sale (%(default)s)",
     )
     parser.add_argument("--runs", type=int, default=5, help="rounds, each on new servers (%(default)s)")
+    parser.add_argument("--kafka", default="", help="brokers of a Kafka (an embedded broker)")
     parser.add_argument("--other", type=Path, help="another checkout, with its .venv, to compare with")
     return parser.parse_args()
 
@@ -106,20 +109,22 @@ def figures(rounds: Sequence[Mapping[str, Drain]]) -> Iterator[str]:
 def drained(checkout: Path, histories: Sequence[History], arguments: argparse.Namespace) -> Drain:
     """One drain by a checkout's persister, on new servers."""
     with tempfile.TemporaryDirectory(prefix="holdfast-drain-") as folder:
-        return asyncio.run(measure(checkout, Path(folder), histories, arguments.record_bytes))
+        return asyncio.run(measure(checkout, Path(folder), histories, arguments))
 
 
-async def measure(checkout: Path, folder: Path, histories: Sequence[History], record_bytes: int) -> Drain:
+async def measure(checkout: Path, folder: Path, histories: Sequence[History], arguments: argparse.Namespace) -> Drain:
     """One drain; SystemExit if the ledger is wrong."""
-    with servers(folder, len(histories)) as (postgres, environment):
+    with servers(folder, len(histories), arguments.kafka) as (postgres, environment):
         run_to_end(checkout, PROGRAM_S, "order_persister", "migrate", **environment)
-        brokers = environment["HOLDFAST_KAFKA_BROKERS"]
-        await preload(brokers, histories, record_bytes)
+        brokers, prefix = environment["HOLDFAST_KAFKA_BROKERS"], environment["HOLDFAST_KAFKA_PREFIX"]
+        if prefix:
+            await make_topics(brokers, prefix, len(histories))
+        await preload(brokers, prefix, histories, arguments.record_bytes)
         db = await asyncpg.connect(environment["HOLDFAST_POSTGRES_DSN"])
         await db.execute(OPEN_SHARDS, len(histories))
         with running(checkout, folder / "persist.log", "order_persister", "persist", **environment) as process:
             drain = await drain_of(db, histories, process, postgres)
-            differences = await find_differences(db, brokers, histories)
+            differences = await find_differences(db, brokers, prefix, histories)
         await db.close()
     if differences:
         raise SystemExit("\n".join(f"WRONG: {difference}" for difference in differences))
@@ -145,8 +150,7 @@ async def drain_of(
     elapsed_s, after = time.monotonic() - started, (cpu_s(process.pid), cpu_s(postgres))
     drained = await db.fetchval("select count(*) from reservation") - counted
     persister_us, postgres_us = ((end - start) * 1e6 / drained for start, end in zip(before, after, strict=True))
-    memory = psutil.Process(process.pid).memory_info().rss / MIB
-    return Drain(drained / elapsed_s, persister_us, postgres_us, memory)
+    return Drain(drained / elapsed_s, persister_us, postgres_us, most_memory_mib(process.pid))
 
 
 async def next_look(process: "subprocess.Popen[bytes]", deadline: float) -> None:
@@ -169,8 +173,14 @@ def cpu_s(pid: int) -> float:
     return total
 
 
+def most_memory_mib(pid: int) -> float:
+    """The most resident memory that a process has taken, in MiB."""
+    (line,) = [line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmHWM")]
+    return int(line.split()[1]) / 1024
+
+
 async def find_differences(
-    db: "asyncpg.Connection[asyncpg.Record]", brokers: str, histories: Sequence[History]
+    db: "asyncpg.Connection[asyncpg.Record]", brokers: str, prefix: str, histories: Sequence[History]
 ) -> list[str]:
     """What is not as it was generated: balances by item, commits, refusals, facts."""
     differences = []
@@ -186,39 +196,38 @@ async def find_differences(
         differences.append(f"the journal has {commits} commits")
     if letters := await db.fetchval("select count(*) from dead_letter"):
         differences.append(f"{letters} orders were refused")
-    if difference := await difference_of_facts(brokers, histories):
+    if difference := await difference_of_facts(brokers, f"{prefix}{ORDERS}", histories):
         differences.append(difference)
     return differences
 
 
-async def difference_of_facts(brokers: str, histories: Sequence[History]) -> str | None:
+async def difference_of_facts(brokers: str, orders: str, histories: Sequence[History]) -> str | None:
     """Every change is one fact, and is published once while nothing crashes."""
     consumer = AIOKafkaConsumer(bootstrap_servers=brokers)
     await consumer.start()
-    ends = await consumer.end_offsets([TopicPartition(ORDERS, history.number) for history in histories])
+    ends = await consumer.end_offsets([TopicPartition(orders, history.number) for history in histories])
     await consumer.stop()
     published, changes = sum(ends.values()), sum(history.changes for history in histories)
     return None if published == changes else f"{published} facts were published of {changes} changes"
 
 
 @contextmanager
-def servers(folder: Path, shards: int) -> Iterator[tuple[int, dict[str, str]]]:
-    """Start new servers: Postgres' pid, and the settings of programs that use them."""
+def servers(folder: Path, shards: int, kafka: str) -> Iterator[tuple[int, dict[str, str]]]:
+    """Start new servers, but for a Kafka that is there: Postgres' pid, and the settings of programs that use them."""
     postgres, broker = Postgres(folder / "postgres"), Broker(folder / "broker", shards)
     with ExitStack() as held:
-        for server in (postgres, broker):
+        for server in (postgres, *([] if kafka else [broker])):
             held.callback(server.stop)
             server.start()
-        yield (
-            postgres.pid,
-            {
-                "HOLDFAST_POSTGRES_DSN": postgres.address,
-                "HOLDFAST_KAFKA_BROKERS": broker.address,
-                "HOLDFAST_SHARDS": str(shards),
-                "HOLDFAST_KAFKA_SESSION_TIMEOUT_S": "3",
-                "HOLDFAST_LOG_LEVEL": "warning",
-            },
-        )
+        settings = {
+            "HOLDFAST_POSTGRES_DSN": postgres.address,
+            "HOLDFAST_KAFKA_BROKERS": kafka or broker.address,
+            "HOLDFAST_KAFKA_PREFIX": f"{uuid.uuid4().hex}." if kafka else "",
+            "HOLDFAST_SHARDS": str(shards),
+            "HOLDFAST_KAFKA_SESSION_TIMEOUT_S": "3",
+            "HOLDFAST_LOG_LEVEL": "warning",
+        }
+        yield postgres.pid, settings
 
 
 if __name__ == "__main__":
