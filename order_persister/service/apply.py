@@ -94,9 +94,13 @@ class LedgerWriter:
     async def _apply(self, shard: int, delivery: Delivery, publish: Publish) -> Outcome | None:
         """Apply one shard's part of a batch, a transaction a chunk."""
 
+        has_refused = False
+
         async def apply_and_publish(chunk: Delivery) -> Applied | None:
+            nonlocal has_refused
             applied = await self._retrier.retry("Postgres", partial(self._apply_chunk, shard, chunk))
             if applied is not None:
+                has_refused |= bool(applied.dead_letters)
                 await publish([Outcome(shard, applied.row, 0, applied.plan.accepted, bool(applied.dead_letters))])
             return applied
 
@@ -107,7 +111,7 @@ class LedgerWriter:
         has_gap = bool(delivery.quarantined) or is_ahead(delivery.received, row.watermark)
         # A resend would not make this version know an event of a later one, and a frozen shard takes nothing.
         needs_resend = has_gap and applied.unread_from == MAX_SEQ and not row.frozen_reason
-        outcome = Outcome(shard, row, row.seq + 1 if needs_resend else 0)
+        outcome = Outcome(shard, row, row.seq + 1 if needs_resend else 0, has_refused=has_refused)
         if needs_resend:
             self._metrics.gaps.inc()
             await publish([outcome])
