@@ -33,6 +33,10 @@ test: $(VENV)/ready ## Run every check, and every test on embedded servers
 faults: $(VENV)/ready ## Set Redis, PostgreSQL and Kafka back or blank under load, in every combination
 	@$(BIN)/tox run -e faults
 
+.PHONY: compare
+compare: $(VENV)/ready ## Put Holdfast beside six other ways to sell a stock: what each sells, takes and loses (COMPARE=--help)
+	@$(BIN)/python -m bench.strategies $(COMPARE)
+
 .PHONY: test-packaging
 test-packaging: $(VENV)/ready ## Build the wheel and try it in empty environments
 	@$(BIN)/tox run -e packaging
@@ -40,6 +44,10 @@ test-packaging: $(VENV)/ready ## Build the wheel and try it in empty environment
 .PHONY: test-real
 test-real: $(VENV)/ready ## Run the tests on Redis, PostgreSQL and Apache Kafka, which it installs (Debian)
 	@$(BIN)/tox run -e real
+
+.PHONY: bench
+bench: $(VENV)/ready ## Put each shape of load on a stack of its own, and show what came of it on a page (ghz)
+	@$(BIN)/python -m bench.suite && $(BIN)/python -m bench.page
 
 .PHONY: lint
 lint: $(VENV)/ready ## Run the checks without the tests
@@ -82,7 +90,7 @@ lock: ## Update requirements.lock and constraints.txt to the newest versions
 .PHONY: clean
 clean: ## Remove what the other targets made
 	@rm -rf $(VENV) $(VENV)-lock .real .tox .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
-	@rm -rf clients/typescript/node_modules clients/typescript/dist
+	@rm -rf bench/results clients/typescript/node_modules clients/typescript/dist
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Every package at its locked version and hash. After a change of the lock .venv is created from nothing.

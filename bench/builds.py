@@ -8,7 +8,7 @@ relay and persister do not run, for they would spend CPU beside it. They do duri
 import contextlib
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
@@ -49,6 +49,7 @@ class Build:
     server_pid: int
     redis_pid: int
     token: str = ""  # with which it may be called; empty: it asks for none
+    other_pids: Mapping[str, int] = field(default_factory=dict)  # of PostgreSQL and the broker
 
     def units_held(self, sale_id: str) -> int:
         """How many units of a sale are held."""
@@ -58,14 +59,26 @@ class Build:
 
     def audit(self, deadline_s: float) -> str:
         """Bring the ledger up to date and compare it with Redis: the audit's output; ProgramFailed if they differ."""
+        with self.ledger_written():
+            return self.audit_running(deadline_s)
+
+    @contextmanager
+    def ledger_written(self) -> Iterator[Mapping[str, int]]:
+        """Run relay and persister: their processes by name."""
         with (
-            running(self.checkout, self.folder / "relay.log", "inventory_service", "relay", **self.environment),
-            running(self.checkout, self.folder / "persist.log", "order_persister", "persist", **self.environment),
+            running(self.checkout, self.folder / "relay.log", "inventory_service", "relay", **self.environment) as one,
+            running(
+                self.checkout, self.folder / "persist.log", "order_persister", "persist", **self.environment
+            ) as two,
         ):
-            for _ in range(MOST_AUDITS - 1):
-                with contextlib.suppress(AuditUnknown):
-                    return self._audit_once(deadline_s)
-            return self._audit_once(deadline_s)
+            yield {"relay": one.pid, "persist": two.pid}
+
+    def audit_running(self, deadline_s: float) -> str:
+        """The same as `audit`, while relay and persister run."""
+        for _ in range(MOST_AUDITS - 1):
+            with contextlib.suppress(AuditUnknown):
+                return self._audit_once(deadline_s)
+        return self._audit_once(deadline_s)
 
     def _audit_once(self, deadline_s: float) -> str:
         """AuditUnknown if a server was too busy to answer the audit."""
@@ -97,7 +110,8 @@ def serving(checkout: Path, folder: Path, token: str = "", **settings: str) -> I
         run_to_end(checkout, PROGRAM_S, "inventory_service", "init", **environment)
         serve = held.enter_context(running(checkout, folder / "serve.log", "inventory_service", "serve", **environment))
         _make_sales(address, token)
-        yield Build(checkout, folder, environment, address, serve.pid, valkey.pid, token)
+        others = {"postgres": postgres.pid, "broker": broker.pid}
+        yield Build(checkout, folder, environment, address, serve.pid, valkey.pid, token, others)
 
 
 def smallest_answer(address: str, sale_id: str, token: str = "") -> int:

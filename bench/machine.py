@@ -10,8 +10,12 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def machine_and_commit() -> str:
     """One line, for the head of a report."""
-    machine = f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}, Python {platform.python_version()}"
-    return f"{machine}; commit {commit_of(ROOT)}"
+    return f"{machine()}; commit {commit_of(ROOT)}"
+
+
+def machine() -> str:
+    """How many cores of which kind, and the interpreter."""
+    return f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}, Python {platform.python_version()}"
 
 
 def commit_of(checkout: Path) -> str:

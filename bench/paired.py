@@ -27,6 +27,7 @@ from bench import h2load
 from bench.builds import ACCEPTED, SOLD_OUT, Build, serving, smallest_answer
 from bench.cpu import CpuWatch
 from bench.machine import ROOT, commit_of, machine_and_commit
+from bench.paired_result import write_json
 from bench.programs import ProgramFailed, running
 from bench.rounds import RoundDisturbed, TooManyDisturbed, ratios, rotated, spread, take_rounds
 from holdfast_bench import ghz
@@ -123,6 +124,8 @@ def main() -> int:
     except (LoadFailed, ProgramFailed, TooManyDisturbed, AuditFailed) as error:
         print(f"failed: {error}", file=sys.stderr)
         return 1
+    if arguments.json:
+        write_json(arguments.json, taken, slots[0].key, arguments.other)
     print(head(arguments))
     for client, (rounds, disturbed) in taken.items():
         print(f"\n{client}: {len(rounds)} rounds; {disturbed} disturbed ones were repeated\n")
@@ -142,6 +145,7 @@ def parsed() -> argparse.Namespace:
     add("--lean", action="store_true", help="measure the lean no-op too")
     add("--most-foreign", type=float, default=0.15, metavar="CPUS", help="that other work may take (%(default)s)")
     add("--most-disturbed", type=int, metavar="ROUNDS", help="to repeat with each client (default: as --rounds)")
+    add("--json", type=Path, metavar="FILE", help="where the figures go as JSON, besides (default: nowhere)")
     add("--deadline", type=float, default=900.0, metavar="SECONDS", help="for each audit (%(default)s)")
     arguments = parser.parse_args()
     arguments.other = arguments.other and arguments.other.resolve()

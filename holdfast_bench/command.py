@@ -2,7 +2,6 @@
 
 import ipaddress
 import json
-from contextlib import suppress
 from importlib.metadata import version
 from typing import Annotated, Any, NoReturn
 
@@ -13,7 +12,6 @@ from holdfast.cli.ask_first import Yes, ask_first
 from holdfast.cli.fail import INTERRUPTED, NO, NOT_DONE, fail
 from holdfast.cli.terminal import messages, printable, screen
 from holdfast.client import Client
-from holdfast.errors import HoldfastError
 from rich.console import Console
 from rich.table import Table
 
@@ -82,8 +80,7 @@ async def _run(client: Client, options: Options, shape: Shape, sale_id: str, aud
     except (LoadFailed, WrongAnswers) as error:
         fail(f"no figures: {error}", NO, "ABORTED")
     finally:
-        with suppress(HoldfastError):  # the first error says more, and nothing that is left open is wrong
-            await run.close()
+        await run.close()
     return {**figures, "audited": audit}
 
 

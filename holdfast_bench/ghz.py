@@ -33,7 +33,7 @@ OK = "OK"
 
 def missing() -> str | None:
     """What this needs and does not find, in words; None if it finds it."""
-    return None if _binary() else f"ghz is not on the PATH nor at HOLDFAST_GHZ; install it with: {INSTALL}"
+    return None if binary() else f"ghz is not on the PATH nor at HOLDFAST_GHZ; install it with: {INSTALL}"
 
 
 def run(load: Load) -> Report:
@@ -58,7 +58,7 @@ def command(load: Load, folder: Path) -> list[str]:
         (folder / name).write_text(content)
     (folder / "protoset.bin").write_bytes(protoset())
     return [
-        _binary(),
+        binary(),
         *(("--metadata-file", str(folder / "metadata.json")) if load.token else ()),
         *("--data-file", str(folder / "data.json"), "--disable-template-functions"),
         *("--protoset", str(folder / "protoset.bin"), "--call", METHOD.replace("/", ".")),
@@ -124,8 +124,8 @@ async def _run(arguments: Sequence[str], load: Load) -> None:
         raise LoadFailed(f"ghz ended with {process.returncode}: {said}")
 
 
-def _binary() -> str:
-    """HOLDFAST_GHZ, or the one on the PATH; empty if there is none."""
+def binary() -> str:
+    """Where ghz is: HOLDFAST_GHZ, or the one on the PATH; empty if there is none."""
     found = os.environ.get("HOLDFAST_GHZ") or shutil.which("ghz") or ""
     return found if Path(found).is_file() else ""
 

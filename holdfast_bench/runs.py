@@ -3,12 +3,14 @@
 import asyncio
 import uuid
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 from holdfast.access import Tls
 from holdfast.client import Client
+from holdfast.errors import HoldfastError
 from holdfast.inventory.v1.sale_pb2 import Sale
 
 from holdfast_bench import ghz
@@ -82,9 +84,9 @@ class Run:
         return {**figures, "units": self._counted(figures, Stock.of(before), taken)}
 
     async def close(self) -> None:
-        """Close the sales that were made and give back what is held."""
+        """Close the sales that were made and give back what is held; one that cannot be closed stays."""
         if self._is_own:
-            await self._each(lambda sale_id: self._client.close_sale(sale_id, release_holds=True, reason="bench"))
+            await self._each(self._close_sale)
 
     async def audit(self) -> None:
         """Compare each sale in Redis with the ledger; WrongAnswers if they differ."""
@@ -134,6 +136,10 @@ class Run:
         sales = self._shape.sales
         items = {f"item-{number}": sales.units for number in range(sales.items)}
         await self._client.create_sale(sale_id, items, title="bench", hold_ttl=HOLD_TTL, max_hold_ttl=HOLD_TTL)
+
+    async def _close_sale(self, sale_id: str) -> None:
+        with suppress(HoldfastError):  # a run that failed may have made fewer, and its own error says more
+            await self._client.close_sale(sale_id, release_holds=True, reason="bench")
 
     async def _sales(self) -> list[Sale]:
         return [response.sale for response in await self._each(self._client.get_sale)]

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from holdfast_bench.ghz import INSTALL
 from tests.clients.test_go import NO_PROXY_REACHED
 from tests.waiting import eventually
 
+ROOT = Path(__file__).resolve().parents[2]
 INSTALL_S, RUN_S = 300.0, 90.0
 UNITS = 12_345  # of the sale of the interrupted run, and of no other
 BENCH = (sys.executable, "-m", "holdfast.cli", "bench")
@@ -60,6 +62,23 @@ def test_a_shape_runs_and_its_books_are_right(ghz: str, address: str) -> None:
     assert (result["audited"], result["units"]["taken"], result["codes"].keys()) == (True, 1000, {"OK"})
     assert result["calls"] == result["units"]["calls_accepted"] + result["units"]["calls_rejected"]
     assert sum(count for _, count in result["histogram"]) == sum(result["over_time"]["ok"]) == result["calls"]
+
+
+def test_the_benchmark_of_all_shapes_runs(ghz: str, tmp_path: Path) -> None:
+    """One shape in small, on a stack of its own: a JSON whose audit was made, and the page that shows it."""
+    command = [sys.executable, "-m", "bench.suite", "cart", "--seconds", "2", "--scale", "0.1"]
+    run = partial(subprocess.run, cwd=ROOT, capture_output=True, text=True, timeout=RUN_S, check=False)
+
+    done = run([*command, "--results", str(tmp_path)], env={**os.environ, "HOLDFAST_GHZ": ghz})
+    shown = run([sys.executable, "-m", "bench.page", str(tmp_path)])
+
+    assert (done.returncode, shown.returncode) == (0, 0), done.stderr + shown.stderr
+    result = json.loads((tmp_path / "cart.json").read_text())
+    assert result["audit"].startswith("Redis and the ledger agree")
+    assert result["units"]["calls_accepted"] == result["codes"]["OK"] > 0
+    assert result["ledger_lag"]["commits"][-1] == 0
+    assert all(used["cpu_s"] > 0 for used in result["processes"].values())
+    assert "Cart of five lines" in (tmp_path / "index.html").read_text()
 
 
 async def test_an_interrupted_run_leaves_nothing_open(ghz: str, address: str, tmp_path: Path) -> None:

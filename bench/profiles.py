@@ -1,0 +1,158 @@
+"""Where each hot process spends its CPU while a stack sells: Python processes by py-spy, Redis by its own statistics.
+
+py-spy samples a process from outside, and needs the right to trace it; HOLDFAST_PYSPY says where it is if it is not on
+the PATH (`pip install py-spy`, in any environment). A sample counts for the package whose line ran, with what that line
+calls in C; waiting for the network is no sample at all. Redis counts the microseconds of each command, those that a
+script calls among them, so what is left of a script's are Lua's own.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import re
+import shutil
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from holdfast.client import Client
+from redis import Redis
+
+from bench.builds import Build, serving
+from bench.figures import RESULTS
+from bench.machine import ROOT, commit_of, machine
+from bench.programs import ProgramFailed
+from bench.suite import CATCH_UP_S, PATIENT
+from holdfast_bench import ghz
+from holdfast_bench.load import LoadFailed
+from holdfast_bench.runs import Run, Target, WrongAnswers
+from holdfast_bench.shapes import Shape, find_shape
+
+RATE = 200  # samples a second
+LED_IN_S = 1.0  # of load before the first sample, and after the last
+FUNCTIONS = 12
+FRAME = re.compile(r"^(?P<function>.+) \((?P<file>[^:]+)(?::\d+)?\)$")
+PACKAGE = re.compile(r".*/(?:site-packages|python3\.\d+|lib-dynload)/(?!site-packages)([\w.-]+)")
+OWN = ("inventory_service", "order_persister", "holdfast_runtime", "holdfast")
+
+
+class NoProfiler(RuntimeError):
+    """py-spy is not at hand, or may not trace; the message says which."""
+
+
+def main() -> int:
+    """The exit code: 0 if every process was sampled and the audit holds."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=12.0, help="of load (%(default)s)")
+    parser.add_argument("--results", type=Path, default=RESULTS, metavar="FOLDER", help="where the JSON goes")
+    arguments = parser.parse_args()
+    shape = find_shape("abundant").scaled(seconds=arguments.seconds)
+    try:
+        with (
+            tempfile.TemporaryDirectory(prefix="holdfast-profiles-") as folder,
+            serving(ROOT, Path(folder) / "stack") as build,
+            build.ledger_written() as writers,
+        ):
+            profiles = asyncio.run(sampled(shape, build, {"serve": build.server_pid, **writers}, Path(folder)))
+            audit = build.audit_running(CATCH_UP_S)
+    except (LoadFailed, NoProfiler, ProgramFailed, WrongAnswers) as error:
+        print(f"failed: {error}", file=sys.stderr)
+        return 1
+    taken = datetime.now(UTC).isoformat(timespec="seconds")
+    head = {"command": "python -m bench.profiles", "taken": taken, "machine": machine(), "commit": commit_of(ROOT)}
+    arguments.results.mkdir(parents=True, exist_ok=True)
+    (arguments.results / "profiles.json").write_text(json.dumps({**head, "audit": audit, **profiles}, indent=1) + "\n")
+    return 0
+
+
+async def sampled(shape: Shape, build: Build, pids: Mapping[str, int], folder: Path) -> dict[str, Any]:
+    """The profiles of the processes, and of Redis, under one load."""
+    if why := ghz.missing():
+        raise LoadFailed(why)
+    seconds = shape.seconds - 2 * LED_IN_S
+    with Redis.from_url(build.environment["HOLDFAST_REDIS_URL"], decode_responses=True) as redis:
+        async with Client(build.address, channels=1, retry=PATIENT) as client:
+            run = Run(client, Target(build.address), shape)
+            await run.prepare()
+            before = _commands(redis)
+            load = asyncio.create_task(run.put_load(lambda line: None))
+            await asyncio.sleep(LED_IN_S)
+            stacks = await asyncio.gather(*(_record(pid, seconds, folder / name) for name, pid in pids.items()))
+            figures = await load
+        commands = {name: usec - before.get(name, 0) for name, usec in _commands(redis).items()}
+    processes = {name: profile(text) for name, text in zip(pids, stacks, strict=True)}
+    return {"calls": figures["calls"], "processes": processes, "redis": redis_profile(commands)}
+
+
+async def _record(pid: int, seconds: float, file: Path) -> str:
+    """The collapsed stacks of a process."""
+    binary = os.environ.get("HOLDFAST_PYSPY") or shutil.which("py-spy")
+    if not binary:
+        raise NoProfiler("py-spy is not on the PATH nor at HOLDFAST_PYSPY; install it with: pip install py-spy")
+    command = ["record", "--pid", str(pid), "--duration", f"{seconds:.0f}", "--rate", str(RATE)]
+    process = await asyncio.create_subprocess_exec(
+        *(binary, *command, "--format", "raw", "--output", str(file)),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    output, _ = await process.communicate()
+    if process.returncode:
+        raise NoProfiler(f"py-spy ended with {process.returncode}: {output.decode().strip()}")
+    return await asyncio.to_thread(file.read_text)
+
+
+def profile(collapsed: str) -> dict[str, Any]:
+    """Shares of the samples: by the package whose line ran, and by function, both without what they call in Python."""
+    packages: Counter[str] = Counter()
+    functions: Counter[str] = Counter()
+    for line in collapsed.splitlines():
+        stack, _, count = line.rpartition(" ")
+        function, package = innermost(stack.rpartition(";")[2])
+        packages[package] += int(count)
+        functions[f"{function} ({package})"] += int(count)
+    total = sum(packages.values())
+    return {
+        "samples": total,
+        "packages": _shares(packages, total, len(packages)),
+        "functions": _shares(functions, total, FUNCTIONS),
+    }
+
+
+def innermost(frame: str) -> tuple[str, str]:
+    """The function of a frame and its package; of Holdfast's own also the folder in it."""
+    found = FRAME.match(frame)
+    if found is None:
+        return frame, "unknown"
+    file = found["file"]
+    parts = Path(file).parts
+    for own in OWN:
+        if own in parts and "site-packages" not in parts:
+            return found["function"], "/".join(parts[parts.index(own) : -1][:2])
+    installed = PACKAGE.match(file)
+    return found["function"], installed[1].removesuffix(".py") if installed else parts[0]
+
+
+def redis_profile(usec: Mapping[str, int]) -> dict[str, float]:
+    """Shares of Redis' time in commands; a script's is what the commands that it calls leave of it."""
+    scripts = sum(time for name, time in usec.items() if name in ("evalsha", "fcall"))
+    others = {name: time for name, time in usec.items() if name not in ("evalsha", "fcall") and time > 0}
+    called = sum(others.values())
+    return _shares(Counter({"Lua": max(0, scripts - called), **others}), max(scripts, called), FUNCTIONS)
+
+
+def _shares(counts: "Counter[str]", total: int, most: int) -> dict[str, float]:
+    return {name: round(count / total, 4) for name, count in counts.most_common(most)} if total else {}
+
+
+def _commands(redis: "Redis") -> dict[str, int]:
+    found: Any = redis.info("commandstats")
+    return {name.removeprefix("cmdstat_"): int(values["usec"]) for name, values in found.items()}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

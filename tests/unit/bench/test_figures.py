@@ -1,0 +1,95 @@
+"""docs/performance.md says what the JSONs beside it say, and a page that says something else is found out."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.figures import FOLDER, PAGE, BadPage, agrees, check, read_results, value_at, with_tables
+
+RESULT: dict[str, Any] = {
+    "command": "python -m bench.suite steady",
+    "machine": "2 cores",
+    "commit": "0123456789",
+    "taken": "2026-11-28T03:28:47+00:00",
+    "shape": {"title": "Steady", "summary": "A rate."},
+    "calls": 1000,
+    "codes": {"OK": 999, "Unavailable": 1},
+    "calls_per_s": 998.7,
+    "latency_ms": {"p50": 1.0, "p95": 2.0, "p99": 3.04, "p99.9": 4.0, "max": 5.0},
+    "histogram": [[1.0, 999]],
+    "over_time": {"step_s": 0.5, "ok": [999], "failed": [1], "p50_ms": [1.0], "p99_ms": [3.0]},
+    "ledger_lag": {
+        "step_s": 0.5,
+        "commits": [1],
+        "seconds": [0.1],
+        "p50_s": 0.0,
+        "p99_s": 0.1,
+        "caught_up_after_s": 0.2,
+    },
+    "processes": {"serve": {"cpu_s": 0.1, "peak_mib": 70.0}, "valkey": {"cpu_s": 0.02, "peak_mib": 9.0}},
+    "audit": "Redis and the ledger agree.",
+}
+RESULTS = {"steady": RESULT}
+TABLE = "<!-- table: shapes -->\n<!-- end -->\n"
+
+
+def test_the_page_says_what_the_jsons_say() -> None:
+    """Each table and each figure in a sentence; none leads nowhere."""
+    check(PAGE.read_text(), read_results(FOLDER))
+
+
+@pytest.mark.parametrize("file", sorted(FOLDER.glob("*.json")), ids=lambda file: file.stem)
+def test_a_json_is_of_a_commit(file: Path) -> None:
+    """And names the command and the machine; nothing of a changed checkout can be repeated."""
+    result = json.loads(file.read_text())
+
+    assert all(result[key] for key in ("command", "machine", "taken"))
+    assert not result["commit"].endswith("-dirty")
+
+
+def test_a_table_is_written_from_the_jsons() -> None:
+    """With failed calls, and CPU a call."""
+    written = with_tables(f"before\n{TABLE}after 1\n", RESULTS)
+
+    assert "| Steady | 1,000 | 1 | 999 | 1.0 | 3.0 | 4.0 | 0.1 | 0.2 | 100 | 20 |" in written
+    assert with_tables(written, RESULTS) == written
+    check(written.replace("after 1\n", ""), RESULTS)
+
+
+@pytest.mark.parametrize(
+    ("page", "why"),
+    [
+        (TABLE, "a table differs"),
+        ("<!-- table: nothing -->\n<!-- end -->\n", "no table nothing"),
+        ("It serves 999 calls.\n", "leads to no JSON: It serves 999 calls."),
+        ("[998](performance/steady.json#calls_per_s) calls.\n", "998 is not what steady.json has"),
+        ("[999](performance/steady.json#rate) calls.\n", "has nothing at rate"),
+        ("[999](performance/other.json#rate) calls.\n", "has nothing at rate"),
+    ],
+)
+def test_a_page_that_says_something_else_is_found_out(page: str, why: str) -> None:
+    """A figure that was typed, one that was changed, and one whose JSON is gone."""
+    with pytest.raises(BadPage, match=why):
+        check(page, RESULTS)
+
+
+def test_a_figure_in_a_sentence_is_a_link_to_its_place() -> None:
+    """What stands in code is a command and no claim."""
+    check("`make bench 1` had [998.7](performance/steady.json#calls_per_s) calls a second.\n", RESULTS)
+
+
+@pytest.mark.parametrize(
+    ("shown", "value", "is_right"),
+    [("3.0", 3.04, True), ("3.1", 3.04, False), ("1,000", 1000, True), ("none", "none", True), ("1", "none", False)],
+)
+def test_a_figure_has_the_digits_that_it_shows(shown: str, value: object, is_right: bool) -> None:
+    """Rounded, and with commas if they help."""
+    assert agrees(shown, value) is is_right
+
+
+def test_a_place_leads_through_lists_and_tables() -> None:
+    """As names and numbers with slashes between them, since a name may have a dot."""
+    assert value_at(RESULTS, "steady", "latency_ms/p99.9") == 4.0
+    assert value_at(RESULTS, "steady", "histogram/0/1") == 999
