@@ -8,7 +8,7 @@ import pytest
 
 import bench.machine
 
-OF_ITS_CHECKOUT = {"instructions.py", "ledger_cost.py", "own_cost.py"}  # each checkout's Python runs them on its own code
+OF_ITS_CHECKOUT = {"instructions.py", "ledger_cost.py", "own_cost.py"}  # each checkout runs its own
 FILES = sorted(file for file in Path(bench.machine.__file__).parent.rglob("*.py") if file.name not in OF_ITS_CHECKOUT)
 FORBIDDEN = {"tests", "inventory_service", "order_persister"}
 
