@@ -139,6 +139,8 @@ class Middleware:
                     raise
                 limited.uncancel()
                 ended = _overdue(method)
+            except grpc.aio.BaseError as gone:  # the peer is, while a message is written: gRPC cancels this call next
+                raise asyncio.CancelledError from gone
             except Exception:  # any bug: the caller still gets a status with ErrorInfo
                 log.exception("unhandled_exception", call=behaviour.__name__, **current_caller.get().named)
                 ended = _failed(reasons.ERROR_REASON_OUTCOME_UNKNOWN)
