@@ -47,8 +47,16 @@ NOT_COUNTED = (
 FRAME = re.compile(r"^(?P<function>.+) \((?P<file>[^:]+)(?::\d+)?\)$")
 PACKAGE = re.compile(r".*/(?:site-packages|python3\.\d+|lib-dynload)/(?!site-packages)([\w.-]+)")
 # Frames of these count for what calls them.
-SUPPORT = re.compile(r"(libc|libpython\d*|libpthread|ld-linux-x86-64|libm|libstdc\+\+|python3|unknown)$|<")
-LIBRARIES = {"_message": "protobuf", "cygrpc": "grpc", "loop": "uvloop", "protocol": "asyncpg", "hiredis": "hiredis"}
+SUPPORT = re.compile(r"(libc|libpython\d*|libpthread|ld-linux-x86-64|libm|libstdc\+\+|python3|object\.h|unknown)$|<")
+LIBRARIES = {
+    **dict.fromkeys(("loop", "loop.c"), "uvloop"),
+    **dict.fromkeys(("protocol", "protocol.c", "pgproto.c", "recordobj.c"), "asyncpg"),
+    **dict.fromkeys(("hiredis", "read.c", "reader.c", "pack.c"), "hiredis"),
+    "_message": "protobuf",
+    "cygrpc": "grpc",
+    "_asynciomodule.c": "asyncio",
+    "_struct.c.h": "struct",
+}
 OWN = ("inventory_service", "order_persister", "holdfast_runtime", "holdfast")
 
 

@@ -24,6 +24,7 @@ run (asyncio/runners.py:118);parse (cygrpc.cpython-311-x86_64-linux-gnu.so);mall
         ("_message.abi3.so", "protobuf"),
         ("loop.cpython-311-x86_64-linux-gnu.so", "uvloop"),
         ("uvloop/loop.pyx", "uvloop"),
+        ("loop.c", "uvloop"),
         ("/work/inventory_service/rpc/servicers.py", "inventory_service/rpc"),
         ("/work/inventory_service/__main__.py", "inventory_service"),
         ("inventory_service/domain/reserve.py", "inventory_service/domain"),
