@@ -159,8 +159,9 @@ def measured(folder: Path, arguments: argparse.Namespace) -> Iterator[tuple[str,
             yield name, [_with_workers(folder, count, arguments) for count in sizes_to(4, arguments.most, factor=2)]
             continue
         with serving(ROOT, folder / name) as build:
-            yield name, KINDS[name](build, arguments)
+            points = KINDS[name](build, arguments)
             print(f"{name}: {build.audit(arguments.deadline)}", file=sys.stderr, flush=True)
+        yield name, points
 
 
 def _beside(build: Build, arguments: argparse.Namespace, points: Sequence[Point]) -> list[dict[str, Any]]:
