@@ -33,6 +33,10 @@ test: $(VENV)/ready ## Run every check, and every test on embedded servers
 faults: $(VENV)/ready ## Set Redis, PostgreSQL and Kafka back or blank under load, in every combination
 	@$(BIN)/tox run -e faults
 
+.PHONY: compare
+compare: $(VENV)/ready ## Put Holdfast beside six other ways to sell a stock: what each sells, takes and loses (COMPARE=--help)
+	@$(BIN)/python -m bench.strategies $(COMPARE)
+
 .PHONY: test-packaging
 test-packaging: $(VENV)/ready ## Build the wheel and try it in empty environments
 	@$(BIN)/tox run -e packaging

@@ -74,7 +74,7 @@ local function carry_out()
   local after = total_after(item)
   local change = after - total_of(item)
   local adjustment = {body, change, after, reason, actor, shard.now, shard.epoch, shard.seq + 1, #shard.events}
-  item.available, sale.changed_items[sku] = item.available + change, true
+  item.available, sale.changes.items[sku] = item.available + change, true
   add_event(shard, stock_adjusted_event(ARGV[7], change, after))
   return adjustment_reply('ADJUSTED', adjustment)
 end

@@ -15,7 +15,7 @@ if other_format then return other_format end
 local entries, cursor = read_entries(KEYS[7], ARGV[3], ARGV[4], {unpack(ARGV, 5)})
 local units = {}
 for at = 1, #entries, 2 do
-  local buyer = buyer_from_text(entries[at + 1])
-  units[#units + 1], units[#units + 2], units[#units + 3] = entries[at], buyer.held, buyer.sold
+  units[#units + 1] = entries[at]
+  units[#units + 1], units[#units + 2] = units_from_account(entries[at + 1])
 end
 return {'BUYERS', shard.epoch or 0, shard.seq, shard.hash, cursor, shard.frozen or '', units}

@@ -14,14 +14,14 @@ if not_serving then return not_serving end
 local id = ARGV[3]
 local sale = open_sale(shard, 1)
 load_records(sale, {id})
-load_accounts(sale, {id})
+load_moved(sale, {id})
 
 local function is_created_there(record)
   return record[CREATED_EPOCH] == tonumber(ARGV[4]) and record[CREATED_SEQ] == tonumber(ARGV[5])
     and record[CREATED_INDEX] == tonumber(ARGV[6])
 end
 
-local record = sale.records[id]
+local record = record_of(sale, id)
 local state = record and is_created_there(record) and effective(shard, sale, record)
 if state == HELD or state == CONFIRMED then
   record[REASON], record[NOTE] = tonumber(ARGV[7]), ARGV[8]

@@ -55,14 +55,20 @@ local function open_sales(requests)
   end
   for number, sale in ipairs(shard.sales) do
     load_records(sale, ids[number])
-    load_accounts(sale, ids[number])
+    load_moved(sale, ids[number])
   end
+end
+
+-- The record of an id that is spent, before its first event: without buyer and lines.
+local function new_record(shard, claim)
+  local now, epoch, seq, index = shard.now, shard.epoch, shard.seq + 1, #shard.events
+  return {NEW, 0, now, now, 0, epoch, seq, index, epoch, seq, index, 0, '', '', claim, terms = false, units = false}
 end
 
 local function judge(sale, request)
   if not sale.settings then return {'NO_SALE'} end
-  local record, spends = sale.records[request.id], request.kind == 'SPEND'
-  if not record and spends then record = new_record(shard, '', {lines = {}}, request.claim, 0) end
+  local record, spends = record_of(sale, request.id), request.kind == 'SPEND'
+  if not record and spends then record = new_record(shard, request.claim) end
   if not record or is_unknown(record) and not spends then return {'NO_RECORD', shard.epoch, shard.seq} end
   return record_reply(shard, sale, judge_move(shard, sale, record, request), record)
 end

@@ -18,7 +18,7 @@ if not_serving then return not_serving end
 
 local function read_reservation(sale, id)
   if not sale.settings then return {'NO_SALE'} end
-  local record = sale.records[id]
+  local record = record_of(sale, id)
   if not record or is_unknown(record) then return {'NO_RECORD'} end
   local is_stored = effective(shard, sale, record) == record[STATE]
   return record_reply(shard, sale, is_stored and 'FOUND' or 'OVERDUE', record)

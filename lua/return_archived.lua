@@ -37,14 +37,14 @@ local function judge(sale)
   load_settings(sale, {})
   if not sale.settings then return {'NO_SALE'} end
   load_records(sale, {request.id})
-  local record = sale.records[request.id]
+  local record = record_of(sale, request.id)
   if not record or is_unknown(record) then
     if may_have_left() then return {'NO_RECORD', shard.epoch, shard.seq} end
     if is_before(tonumber(ARGV[5]), tonumber(ARGV[6]), shard.epoch, shard.trim_seq) then return {'WATERMARK_BELOW_TRIM'} end
     record = record_from_bytes(ARGV[7])
     sale.records[request.id] = record
   end
-  load_accounts(sale, {request.id})
+  load_moved(sale, {request.id})
   return record_reply(shard, sale, judge_move(shard, sale, record, request), record)
 end
 

@@ -25,6 +25,7 @@ ON_A_STACK = {
                 "reservation_lifecycle",
                 "sale_apply",
                 "sale_audit",
+                "strategies",
             ),
         ),
         ("clients", "stack", ("bench", "go", "typescript")),

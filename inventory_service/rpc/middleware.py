@@ -28,7 +28,7 @@ from inventory_service.rpc.stream_tokens import StreamTokens
 from inventory_service.rpc.time_limit import TimeLimit
 from inventory_service.rpc.validation import reject_unknown_fields
 
-MIN_TIME_S = 0.010  # a request for a busy shard may wait 8 ms in the batcher before it goes to Redis
+MIN_TIME_S = 0.010  # a request for a busy shard may wait some milliseconds before it goes to Redis
 
 Behaviour = Callable[[Any, ServicerContext[Any, Any]], Awaitable[Any]]
 Admit = Callable[[Any, ServicerContext[Any, Any], float | None], None]  # request, context, seconds left
@@ -139,6 +139,8 @@ class Middleware:
                     raise
                 limited.uncancel()
                 ended = _overdue(method)
+            except grpc.aio.BaseError as gone:  # the peer is, while a message is written: gRPC cancels this call next
+                raise asyncio.CancelledError from gone
             except Exception:  # any bug: the caller still gets a status with ErrorInfo
                 log.exception("unhandled_exception", call=behaviour.__name__, **current_caller.get().named)
                 ended = _failed(reasons.ERROR_REASON_OUTCOME_UNKNOWN)

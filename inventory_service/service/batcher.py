@@ -102,7 +102,9 @@ class Batcher:
         shard = self._shard_of(sale)
         queue = self._queues.get(shard)
         if queue is None:
-            queue = ShardQueue(shard, self._stock, self._observe, self._limits, self._clock, self._breaker)
+            queue = ShardQueue(
+                *(shard, self._stock, self._observe, self._limits, self._clock, self._breaker), queues=self._queues
+            )
             self._queues[shard] = queue
         return queue
 

@@ -23,8 +23,8 @@ class Limits(NamedTuple):
 
     requests: int = 128
     lines: int = 512  # of reserves; the script alone knows how many lines a move has
-    full_at: int = 64  # so many waiting requests do not wait for more
-    interval_s: float = 0.008  # a busy shard's calls begin at least so far apart
+    full_at: int = 32  # so many waiting requests never wait for more
+    interval_s: float = 0.004  # a busy shard's calls begin at least so far apart, unless enough requests wait
     idle_below: int = 3  # a shard is busy if its last call and its queue hold more than these together
     queue: int = 4096  # claims that wait for a shard, and as many moves; the next one is answered OVERLOADED
     wait_s: float = 29.0  # so long a request waits, then it is OVERLOADED: less than a call without a deadline may take
@@ -43,11 +43,12 @@ class Waiting(NamedTuple):
 class Lane:
     """Requests that wait, and when the last call began that took some of them."""
 
-    def __init__(self) -> None:
+    def __init__(self, full_at: int) -> None:
         self.waiting: deque[Waiting] = deque()
         self.ids: dict[Id, int] = {}  # of those that wait, and how many of each
         self.last_began = float("-inf")
         self.last_size = 0
+        self.enough = full_at  # so many waiting requests do not wait for more
         self.timer_is_set = False  # which sends what waits
 
     def append(self, waiting: Waiting) -> None:
@@ -90,6 +91,14 @@ class Lane:
                 break
         self.waiting.extendleft(reversed(passed))
         return batch
+
+    def learn(self, size: int, full_at: int, *, was_alone: bool) -> None:
+        """Set how many requests are enough, now that a call of `size` has ended.
+
+        If nothing else was under way, all callers waited for that call, and half of them could have been sent while the
+        server prepared the others. Else a larger call costs each request less: one more, until it is full.
+        """
+        self.enough = max(1, size // 2) if was_alone else min(self.enough + 1, full_at)
 
     def _forget(self, waiting: Waiting) -> None:
         left = self.ids[waiting.id] - 1

@@ -1,7 +1,7 @@
 """The queue of one shard: claims and moves wait apart and are sent in turn, one call at a time, busy shards paced."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from time import perf_counter
 from typing import Any, Final, Protocol
@@ -51,7 +51,9 @@ class ShardQueue:
         limits: Limits,
         clock: Clock | None,
         breaker: CircuitBreaker,
+        queues: "Mapping[int, ShardQueue]",
     ) -> None:
+        """`queues` has this one and those of the other shards that the process has asked."""
         self._shard = shard
         self._stock = stock
         self._observe = observe
@@ -59,7 +61,8 @@ class ShardQueue:
         self._breaker = breaker
         self._loop = asyncio.get_running_loop()
         self._clock = clock or self._loop
-        self._claims, self._moves = Lane(), Lane()
+        self._claims, self._moves = Lane(limits.full_at), Lane(limits.full_at)
+        self._queues = queues
         self._last_lane = self._claims
         self._call: asyncio.Task[None] | None = None
         self._wait_timer_is_set = False  # which calls `_end_long_waits`
@@ -72,11 +75,16 @@ class ShardQueue:
             answer.set_result(_UNREACHABLE if self._breaker.is_open else _OVERLOADED)
             return answer
         lane.append(waiting)
-        if self._call is None and (not lane.timer_is_set or len(lane.waiting) >= self._limits.full_at):
+        if self._call is None and (not lane.timer_is_set or len(lane.waiting) >= lane.enough):
             self._send_if_due()
         if not self._wait_timer_is_set:
             self._set_wait_timer()
         return answer
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether requests wait or are being judged."""
+        return self._call is not None or bool(self._claims.waiting or self._moves.waiting)
 
     def fail_waiting(self) -> None:
         """Redis does not answer: what was not sent fails at once, and what was sent waits for its reply."""
@@ -120,7 +128,7 @@ class ShardQueue:
         waiting = len(self._moves.waiting) + len(self._claims.waiting)
         is_idle = waiting + lane.last_size <= self._limits.idle_below
         goes_at = lane.last_began + self._limits.interval_s
-        return is_idle or len(lane.waiting) >= self._limits.full_at or self._clock.time() >= goes_at - TICK_S
+        return is_idle or len(lane.waiting) >= lane.enough or self._clock.time() >= goes_at - TICK_S
 
     def _wake(self, lane: Lane) -> None:
         lane.timer_is_set = False
@@ -140,11 +148,15 @@ class ShardQueue:
         except Exception:  # whatever it is, each caller gets an answer, and the next batch runs
             log.exception("script_call_failed", shard=self._shard, requests=len(batch))
             answers = [Failure(reasons.ERROR_REASON_OUTCOME_UNKNOWN)] * len(batch)
+        self._call = None
+        self._last_lane.learn(len(batch), self._limits.full_at, was_alone=not self._is_any_busy())
         for waiting, answer in zip(batch, answers, strict=True):
             if not waiting.answer.done():
                 waiting.answer.set_result(answer)
-        self._call = None
         self._send_if_due()
+
+    def _is_any_busy(self) -> bool:
+        return any(queue.is_busy for queue in self._queues.values())
 
     async def _ask_store(self, requests: Sequence[Any]) -> Sequence[PlainResult]:
         began, kind = perf_counter(), KIND_OF[type(requests[0])]

@@ -1,4 +1,4 @@
--- attempts.lua: how often each buyer was judged within the last 60 seconds, in a sale that limits it. Uses shard record.
+-- attempts.lua: how often each buyer was judged within the last 60 seconds, in a sale that limits it. Uses shard record checks.
 -- Behind the four keys of the sale there are two more, hashes for even and odd minutes of the shard's clock:
 --   attempts  buyer -> when, 2 bytes each, in ms within the minute; `@` -> which minute. One of another minute is empty.
 -- They are in no commit: a restart may lose them.
@@ -12,10 +12,9 @@ local function attempts_key(sale, minute)
   end
 end
 
--- The bytes of each buyer of the call in a minute, '' without any, and whether the hash is of that minute.
-local function read_minute(sale, minute)
-  local buyers, found = {}, {}
-  for at, request in ipairs(sale.requests) do buyers[at] = request.buyer end
+-- The bytes of each of these buyers in a minute, '' without any, and whether the hash is of that minute.
+local function read_minute(sale, buyers, minute)
+  local found = {}
   local values = redis.call('HMGET', attempts_key(sale, minute), '@', unpack(buyers))
   local is_of_minute = tonumber(values[1]) == minute
   for at, buyer in ipairs(buyers) do found[buyer] = is_of_minute and values[at + 1] or '' end
@@ -23,10 +22,10 @@ local function read_minute(sale, minute)
 end
 
 -- Reads the attempts of the buyers of the call.
-local function load_attempts(shard, sale)
-  local minute = math.floor(shard.now / MINUTE_MS)
-  local attempts = {minute = minute, added = {}, before = read_minute(sale, minute - 1)}
-  attempts.bytes, attempts.is_begun = read_minute(sale, minute)
+local function load_attempts(shard, sale, requests)
+  local minute, buyers = math.floor(shard.now / MINUTE_MS), buyers_of(sale, requests)
+  local attempts = {minute = minute, added = {}, before = read_minute(sale, buyers, minute - 1)}
+  attempts.bytes, attempts.is_begun = read_minute(sale, buyers, minute)
   sale.attempts = attempts
 end
 
@@ -43,20 +42,20 @@ local function time_of_attempt(shard, attempts, buyer, ago)
 end
 
 -- When the attempt that is as many attempts ago as the sale allows was made, the next one is judged 60 seconds after it.
-local function judge_attempts(shard, sale, wanted)
+local function judge_attempts(shard, sale, requests, at)
   local most = sale.settings.attempts_per_minute
   if most == 0 then return nil end
-  if not sale.attempts then load_attempts(shard, sale) end
-  local time_ms = time_of_attempt(shard, sale.attempts, wanted.buyer, most)
+  if not sale.attempts then load_attempts(shard, sale, requests) end
+  local time_ms = time_of_attempt(shard, sale.attempts, requests.buyers[at], most)
   if not time_ms then return nil end
-  local judged_ms, end_ms = time_ms + MINUTE_MS, sale.settings.end_ms
-  local is_over = end_ms >= 0 and judged_ms >= end_ms or wanted.own and judged_ms >= wanted.own[EXPIRE_MS]
+  local judged_ms, end_ms, own = time_ms + MINUTE_MS, sale.settings.end_ms, requests.own
+  local is_over = end_ms >= 0 and judged_ms >= end_ms or own and judged_ms >= own[EXPIRE_MS]
   return {'ATTEMPT_LIMIT', seen_seq(shard), is_over and -1 or judged_ms - shard.now}
 end
 
 local function count_attempt(shard, sale, buyer, result)
   local attempts = sale.attempts
-  if not attempts or not string.find(COUNTED, ' ' .. result[1] .. ' ', 1, true) then return end
+  if not string.find(COUNTED, ' ' .. result[1] .. ' ', 1, true) then return end
   attempts.bytes[buyer] = attempts.bytes[buyer] .. struct.pack('>H', shard.now % MINUTE_MS)
   attempts.added[buyer] = true
 end

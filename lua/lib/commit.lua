@@ -7,10 +7,6 @@ local function text_from_item(item)
   return item.limit and string.format('%s %d', text, item.limit) or text
 end
 
-local function text_from_buyer(buyer)
-  return (buyer.held > 0 or buyer.sold > 0) and string.format('%d %d', buyer.held, buyer.sold)
-end
-
 -- Calls a command on these values, as many of them at once as `unpack` can take.
 local function call_in_chunks(command, key, values)
   for first = 1, #values, 2 * MAX_NAMES do
@@ -18,55 +14,64 @@ local function call_in_chunks(command, key, values)
   end
 end
 
--- Writes the named entries of a hash behind those in `set`, and drops those that `encode` answers false for.
-local function write_fields(key, prefix, names, known, encode, set)
-  local drop, count = {}, #set
-  for name in pairs(names) do
-    local field_name, value = prefix and prefix .. name or name, encode(known[name])
-    if value then
-      set[count + 1], set[count + 2], count = field_name, value, count + 2
+-- Writes the items that changed, and `at`, the commit that did: by it a watch sees whether to read the sale again.
+local function write_items(sale, commit_id)
+  local fields, settings = {'at', commit_id}, sale.changes.settings
+  if settings then fields[3], fields[4] = 'settings', settings end
+  for sku in pairs(sale.changes.items) do
+    local count = #fields
+    fields[count + 1], fields[count + 2] = 'item:' .. sku, text_from_item(sale.items[sku])
+  end
+  call_in_chunks('HSET', sale.key, fields)
+end
+
+-- Writes the reservations that Reserve made and those that moved.
+local function write_records(sale)
+  local fields = sale.changes.new_records
+  for id in pairs(sale.changes.records) do
+    local count = #fields
+    fields[count + 1], fields[count + 2] = id, bytes_from_record(sale.records[id])
+  end
+  call_in_chunks('HSET', sale.reservations_key, fields)
+end
+
+-- Writes the accounts that changed, and drops those that have no units left.
+local function write_accounts(sale)
+  local fields, count, empty, held, sold = {}, 0, {}, sale.held, sale.sold
+  for name in pairs(sale.changes.accounts) do
+    if held[name] > 0 or sold[name] > 0 then
+      fields[count + 1], fields[count + 2], count = name, string.format('%d %d', held[name], sold[name]), count + 2
     else
-      drop[#drop + 1] = field_name
+      empty[#empty + 1] = name
     end
   end
-  call_in_chunks('HSET', key, set)
-  call_in_chunks('HDEL', key, drop)
+  call_in_chunks('HSET', sale.buyers_key, fields)
+  call_in_chunks('HDEL', sale.buyers_key, empty)
 end
 
 -- Writes when holds end, and when the first of the sale's does; holds that are only added can but bring that forward.
 -- While a sale has holds that were released, it is due since that moment.
-local function write_expiry(sale)
-  if next(sale.changed_expiry) == nil then return end
-  local add, drop, count, earliest = {}, {}, 0, nil
-  for id, expire_ms in pairs(sale.changed_expiry) do
-    if expire_ms then
-      add[count + 1], add[count + 2], count = expire_ms, id, count + 2
-      if not earliest or expire_ms < earliest then earliest = expire_ms end
-    else
-      drop[#drop + 1] = id
-    end
-  end
-  if count > 0 then redis.call('ZADD', sale.expiry_key, unpack(add)) end
-  if #drop == 0 and not sale.has_extended then
-    redis.call('ZADD', KEYS[3], 'LT', earliest, name_of(sale))
+local function write_ends(sale)
+  local ends, ended, first_end = sale.changes.ends, sale.changes.ended, sale.changes.first_end
+  if first_end then redis.call('ZADD', sale.expiry_key, unpack(ends)) end
+  if #ended == 0 and not sale.changes.has_extended then
+    if first_end then redis.call('ZADD', KEYS[3], 'LT', first_end, name_of(sale)) end
     return
   end
-  if #drop > 0 then redis.call('ZREM', sale.expiry_key, unpack(drop)) end
+  if #ended > 0 then redis.call('ZREM', sale.expiry_key, unpack(ended)) end
   local first = redis.call('ZRANGE', sale.expiry_key, 0, 0, 'WITHSCORES')
   local due_ms = first[2] or '+inf'
   if first[2] and sale.settings.release_ms > 0 then due_ms = sale.settings.release_ms end
   redis.call('ZADD', KEYS[3], due_ms, name_of(sale))
 end
 
--- Writes what changed of a sale, and in `at` the commit that did: by it a watch sees whether to read the sale again.
 local function write_sale(sale, commit_id)
-  local settings = sale.changed_settings
-  if not settings and next(sale.changed_records) == nil and next(sale.changed_items) == nil then return end
-  local first = settings and {'at', commit_id, 'settings', settings} or {'at', commit_id}
-  write_fields(sale.key, 'item:', sale.changed_items, sale.items, text_from_item, first)
-  write_fields(sale.reservations_key, nil, sale.changed_records, sale.records, bytes_from_record, {})
-  write_fields(sale.buyers_key, nil, sale.changed_buyers, sale.buyers, text_from_buyer, {})
-  write_expiry(sale)
+  local changes = sale.changes
+  if next(changes.items) == nil and next(changes.records) == nil and not changes.settings then return end
+  write_items(sale, commit_id)
+  write_records(sale)
+  write_accounts(sale)
+  write_ends(sale)
 end
 
 -- Writes everything that the call changed; a call that changed nothing writes nothing.

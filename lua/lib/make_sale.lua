@@ -4,7 +4,7 @@
 local function add_item(sale, sku, total, limit)
   local is_limited = tonumber(limit) > 0
   sale.items[sku] = {available = tonumber(total), held = 0, sold = 0, limit = is_limited and tonumber(limit) or nil}
-  sale.changed_items[sku] = true
+  sale.changes.items[sku] = true
 end
 
 -- All settings, in the order in which they are packed. A repeated CreateSale has the same `fingerprint`, a reuse of the id

@@ -2,52 +2,58 @@
 
 local MAX_EXPIRIES = 100 -- holds taken back by one call, so that no call blocks Redis for long
 
--- Adds units to the buyer's account of a limited item.
-local function book_limited(sale, name, account, count)
-  local limited = sale.buyers[name]
-  limited[account] = limited[account] + count
-  assert(limited[account] >= 0, 'an account below zero')
-  sale.changed_buyers[name] = true
-end
-
--- Adds what a reservation in `state` has of its items to their accounts and those of the buyer `name`, or takes it off where `sign` is
--- -1. What is `discarded` leaves the sale: it is not available then.
-local function book(sale, name, units, state, sign, discarded)
-  local account, buyer = state == HELD and 'held' or state == CONFIRMED and 'sold', sale.buyers[name]
+-- Adds what a reservation in `state` has of its items to their accounts and those of the buyer, or takes it off where `sign` is -1.
+-- What is `discarded` leaves the sale: it is not available then.
+local function book(sale, buyer, units, state, sign, discarded)
+  local account = state == HELD and 'held' or state == CONFIRMED and 'sold'
   if not account then return end
+  local of_buyers, changed = sale[account], sale.changes.accounts
   for at = 1, #units do
     local line = units[at]
     local item, count = sale.items[line.sku], sign * (state == HELD and line.quantity or line.sold - line.came_back)
-    local of_item, of_buyer, available = item[account] + count, buyer[account] + count, item.available
+    local of_item, of_buyer, available = item[account] + count, of_buyers[buyer] + count, item.available
     if not discarded then available = available - count end
     assert(of_item >= 0 and of_buyer >= 0 and available >= 0, 'an account below zero')
-    item[account], buyer[account], item.available = of_item, of_buyer, available
-    sale.changed_items[line.sku] = true
-    if item.limit then book_limited(sale, name_of_limited(name, line.sku), account, count) end
+    item[account], of_buyers[buyer], item.available = of_item, of_buyer, available
+    if item.limit then
+      local name = name_of_limited(buyer, line.sku)
+      of_buyers[name], changed[name] = of_buyers[name] + count, true
+      assert(of_buyers[name] >= 0, 'an account below zero')
+    end
+    sale.changes.items[line.sku] = true
   end
+  changed[buyer] = true
 end
 
--- Moves a reservation on (or makes it, from NEW) to `state` and the units `after`, by default the usual ones: the one place
--- where units change account and an event is added. Its items and buyer must have been read.
+-- Moves a reservation on to `state` and the units `after`, by default the usual ones, or spends the id of a NEW one: the one
+-- place where an event of a reservation is added, but for the first one of those that Reserve makes. Its items and buyer
+-- must have been read.
 local function move(shard, sale, id, record, state, after, discarded)
   local previous, before, was_unusual, buyer = record[STATE], units_of(record), record[UNITS], terms_of(record).buyer
   set_units(record, state, after)
   if buyer and (state ~= previous or record.units ~= before) then -- a spent id has no buyer, and an extend moves no unit
     if previous ~= NEW then book(sale, buyer, before, previous, -1, discarded) end
     book(sale, buyer, record.units, state, 1, discarded)
-    sale.changed_buyers[buyer] = true
   end
   record[REVISION], record[UPDATE_MS] = record[REVISION] + 1, shard.now
   record[EPOCH], record[SEQ], record[INDEX] = shard.epoch, shard.seq + 1, #shard.events
   add_event(shard, change_event(record, previous, (was_unusual or record[UNITS]) and before, discarded))
-  sale.records[id], sale.changed_records[id] = record, true
-  if state == HELD and previous == NEW then sale.changed_expiry[id] = record[EXPIRE_MS]
-  elseif previous == HELD and state ~= HELD then sale.changed_expiry[id] = false end
+  sale.records[id], sale.changes.records[id] = record, true
+  if previous == HELD and state ~= HELD then table.insert(sale.changes.ended, id) end
+end
+
+-- Notes when a hold ends.
+local function add_end(sale, id, expire_ms)
+  local changes = sale.changes
+  local ends, count = changes.ends, #changes.ends
+  ends[count + 1], ends[count + 2] = expire_ms, id
+  if not changes.first_end or expire_ms < changes.first_end then changes.first_end = expire_ms end
 end
 
 -- Lets a hold end later; a move follows.
 local function extend(sale, id, record, expire_ms)
-  record[EXPIRE_MS], sale.changed_expiry[id], sale.has_extended = expire_ms, expire_ms, true
+  record[EXPIRE_MS], sale.changes.has_extended = expire_ms, true
+  add_end(sale, id, expire_ms)
 end
 
 -- Takes back the overdue holds of a sale, and the released ones, the longest overdue first. False if they are more than
@@ -59,9 +65,9 @@ local function expire_overdue(shard, sale)
   sale.overdue_cleared = #ids <= room
   if #ids > room then ids[#ids] = nil end
   load_records(sale, ids)
-  load_accounts(sale, ids)
+  load_moved(sale, ids)
   for _, id in ipairs(ids) do
-    local record = sale.records[id]
+    local record = record_of(sale, id)
     local state = effective(shard, sale, record)
     if state == RELEASED then record[NOTE] = sale.settings.release_reason end
     move(shard, sale, id, record, state, units_of(record))

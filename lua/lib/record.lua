@@ -9,53 +9,44 @@ local ID_REUSED = 2 -- a CompensationReason
 -- sku=quantity ..", with " #reference" at its end only where one was given: a repeat has the same one, a reuse of the id
 -- another; that of a spent id is ''. CLAIM has the bytes of the Claim, which every event repeats. UNITS is the text
 -- "sku=quantity:sold:came_back ..", and not there (15 fields are packed then) where state and fingerprint imply the units.
--- A record also has `terms` and `units`, its fingerprint and its units, once they are parsed, and `usual`, the units of the
--- state `usual_of`. They are false before: a table costs less with room for them than when it grows.
+-- A record also has `terms` and `units`, its fingerprint and its units, once they are parsed. They are false before: a
+-- table costs less with room for them than when it grows.
 local STATE, REVISION, CREATE_MS, UPDATE_MS, EXPIRE_MS, CREATED_EPOCH, CREATED_SEQ, CREATED_INDEX, EPOCH, SEQ, INDEX,
   REASON, FINGERPRINT, NOTE, CLAIM, UNITS = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16
 
 local function record_from_bytes(bytes)
-  return {terms = false, units = false, usual = false, usual_of = false, cmsgpack.unpack(bytes)}
+  return {terms = false, units = false, cmsgpack.unpack(bytes)}
 end
 
 local function bytes_from_record(record)
   return cmsgpack.pack(unpack(record, 1, record[UNITS] and UNITS or CLAIM))
 end
 
--- A reservation that the next event will make: the fields in their order. `terms` has its buyer and lines.
-local function new_record(shard, fingerprint, terms, claim, expire_ms)
-  local now, epoch, seq, index = shard.now, shard.epoch, shard.seq + 1, #shard.events
-  return {NEW, 0, now, now, expire_ms, epoch, seq, index, epoch, seq, index, 0, fingerprint, '', claim, terms = terms,
-    units = terms.lines, usual = false, usual_of = false}
-end
+local known_lines = {} -- text -> lines: in a call many carts are alike, and share one list, which is never changed
 
--- The lines "sku=quantity .." of a text as units that are claimed and not sold, and their sum.
+-- The lines "sku=quantity .." of a text as units that are claimed and not sold, with the sum of their quantities in `units`.
 local function parse_lines(text)
-  local lines, units = {}, 0
-  for sku, quantity in string.gmatch(text, '(%S+)=(%d+)') do
+  local lines = known_lines[text]
+  if lines then return lines end
+  lines = {units = 0}
+  for sku, quantity in string.gmatch(text, '([^ ]+)=(%d+)') do
     local line = {sku = sku, quantity = tonumber(quantity), sold = 0, came_back = 0}
-    lines[#lines + 1] = line
-    units = units + line.quantity
+    lines[#lines + 1], lines.units = line, lines.units + line.quantity
   end
-  return lines, units
+  known_lines[text] = lines
+  return lines
 end
 
--- The buyer, the asked life of the hold ('-': the sale's), the lines of a fingerprint and the sum of their units; a
--- reference has no '='.
-local function parse_terms(fingerprint)
-  local buyer, ttl, sku, quantity = string.match(fingerprint, '^([^ ]+) ([^ ]+) ([^ =]+)=(%d+)$')
-  if buyer then -- the usual case, one line and no reference: the loop below costs more than all else done with the terms
-    local units = tonumber(quantity)
-    return buyer, ttl, {{sku = sku, quantity = units, sold = 0, came_back = 0}}, units
-  end
-  buyer, ttl = string.match(fingerprint, '^(%S+) (%S+)')
-  return buyer, ttl, parse_lines(fingerprint)
+-- The buyer, the asked life of the hold ('-': the sale's) and the text of the lines in a fingerprint; a reference, behind
+-- '#', is left out. Nothing of that of a spent id.
+local function split_fingerprint(fingerprint)
+  return string.match(fingerprint, '^([^ ]+) ([^ ]+) ([^#]+)')
 end
 
 local function terms_of(record)
   if not record.terms then
-    local buyer, _, lines = parse_terms(record[FINGERPRINT])
-    record.terms = {buyer = buyer, lines = lines}
+    local buyer, _, text = split_fingerprint(record[FINGERPRINT])
+    record.terms = {buyer = buyer, lines = parse_lines(text or '')}
   end
   return record.terms
 end
@@ -71,12 +62,17 @@ local function units_in(units, state)
   return moved
 end
 
--- The units that state and fingerprint imply: where nothing was sold, the very lines of the fingerprint.
-local function usual_units(record, state)
-  local lines = terms_of(record).lines
+-- The units of whole lines in `state`: where nothing was sold, the very lines.
+local function lines_in(lines, state)
   if state ~= CONFIRMED and state ~= RETURNED then return lines end
-  if record.usual_of ~= state then record.usual_of, record.usual = state, units_in(lines, state) end
-  return record.usual
+  local name = state == CONFIRMED and 'sold' or 'returned'
+  if not lines[name] then lines[name] = units_in(lines, state) end
+  return lines[name]
+end
+
+-- The units that state and fingerprint imply.
+local function usual_units(record, state)
+  return lines_in(terms_of(record).lines, state)
 end
 
 local function units_from_text(text)

@@ -8,15 +8,14 @@
 --   buyers        hash: buyer -> "held sold", in units; and buyer/sku -> the same of a limited item
 
 local function item_from_text(text)
-  local available, held, sold = string.match(text, '^(%d+) (%d+) (%d+)$')
-  local limit
-  if not available then available, held, sold, limit = string.match(text, '^(%d+) (%d+) (%d+) (%d+)$') end
+  local available, held, sold, limit = string.match(text, '^(%d+) (%d+) (%d+) ?(%d*)$')
   return {available = tonumber(available), held = tonumber(held), sold = tonumber(sold), limit = tonumber(limit)}
 end
 
-local function buyer_from_text(text)
+-- The units held and sold of a buyer.
+local function units_from_account(text)
   local held, sold = string.match(text, '^(%d+) (%d+)$')
-  return {held = tonumber(held), sold = tonumber(sold)}
+  return tonumber(held), tonumber(sold)
 end
 
 -- Names a sale of the call whose keys begin at `first` (by default, those of the first sale at 4): nothing is read yet.
@@ -24,8 +23,11 @@ local function open_sale(shard, number, first)
   first = first or 4 * number
   local sale = {
     key = KEYS[first], reservations_key = KEYS[first + 1], expiry_key = KEYS[first + 2], buyers_key = KEYS[first + 3],
-    items = {}, records = {}, buyers = {}, -- what was read, false for what is not there
-    changed_items = {}, changed_records = {}, changed_buyers = {}, changed_expiry = {},
+    items = {}, records = {}, -- what was read, false for what is not there; `record_of` has a record
+    held = {}, sold = {}, -- units by account, the name of a buyer, or of one with a limited item
+    changes = { -- what the commit will write: names of what was changed above; id, record ..; end of a hold, id ..; ids
+      items = {}, records = {}, accounts = {}, new_records = {}, ends = {}, ended = {},
+    },
   }
   shard.sales[number] = sale
   return sale
@@ -38,30 +40,43 @@ end
 
 local MAX_NAMES = 1000 -- of fields in one command: `unpack` fails from 8,000 values
 
--- Reads the fields of a hash that are not in `known` yet, under a prefix or nil; what is not there becomes false.
-local function load_fields(key, prefix, names, known, decode)
-  local missing, fields, count = {}, {}, 0
-  for at = 1, #names do
-    local name = names[at]
-    if known[name] == nil then
-      known[name], count = false, count + 1
-      missing[count], fields[count] = name, prefix and prefix .. name or name
+-- Reads fields of a hash into `known`, but for those that are there already; a field that the hash lacks becomes false.
+local function load_fields(key, fields, known)
+  for first = 1, #fields, MAX_NAMES do
+    local last = math.min(first + MAX_NAMES - 1, #fields)
+    local values = redis.call('HMGET', key, unpack(fields, first, last))
+    for at = first, last do
+      if known[fields[at]] == nil then known[fields[at]] = values[at - first + 1] end
     end
   end
-  for first = 1, count, MAX_NAMES do
-    local values = redis.call('HMGET', key, unpack(fields, first, math.min(first + MAX_NAMES - 1, count)))
-    for at = 1, #values do
-      if values[at] then known[missing[first + at - 1]] = decode(values[at]) end
-    end
-  end
+end
+
+-- Adds an item to the sale, or false, as the value of its field has it.
+local function note_item(sale, sku, text)
+  sale.items[sku] = text and item_from_text(text)
 end
 
 local function load_items(sale, skus)
-  load_fields(sale.key, 'item:', skus, sale.items, item_from_text)
+  local fields, texts = {}, {}
+  for at = 1, #skus do fields[at] = 'item:' .. skus[at] end
+  load_fields(sale.key, fields, texts)
+  for at = 1, #skus do
+    if sale.items[skus[at]] == nil then note_item(sale, skus[at], texts[fields[at]]) end
+  end
 end
 
 local function load_records(sale, ids)
-  load_fields(sale.reservations_key, nil, ids, sale.records, record_from_bytes)
+  load_fields(sale.reservations_key, ids, sale.records)
+end
+
+-- A record that was read or made, false if there is none. It is unpacked when it is first asked for.
+local function record_of(sale, id)
+  local record = sale.records[id]
+  if type(record) == 'string' then
+    record = record_from_bytes(record)
+    sale.records[id] = record
+  end
+  return record
 end
 
 -- The name under which a buyer's units of a limited item are kept.
@@ -78,9 +93,15 @@ local function add_account_names(sale, names, buyer, lines)
   end
 end
 
-local function load_buyers(sale, names)
-  load_fields(sale.buyers_key, nil, names, sale.buyers, buyer_from_text)
+-- Reads accounts, but for those that were read before; one that is not there has no units.
+local function load_accounts(sale, names)
+  local held, sold, texts = sale.held, sale.sold, {}
+  load_fields(sale.buyers_key, names, texts)
   for at = 1, #names do
-    sale.buyers[names[at]] = sale.buyers[names[at]] or {held = 0, sold = 0}
+    local name = names[at]
+    if not held[name] then
+      held[name], sold[name] = 0, 0
+      if texts[name] then held[name], sold[name] = units_from_account(texts[name]) end
+    end
   end
 end

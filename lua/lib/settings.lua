@@ -18,25 +18,18 @@ end
 
 -- Reads the settings, and the stock of these items, in one command; what is not there becomes false.
 local function load_settings(sale, skus)
-  local fields, missing, count = {'settings'}, {}, 0
-  for _, sku in ipairs(skus) do
-    if sale.items[sku] == nil then
-      sale.items[sku], count = false, count + 1
-      missing[count], fields[count + 1] = sku, 'item:' .. sku
-    end
-  end
+  local fields = {'settings'}
+  for at = 1, #skus do fields[at + 1] = 'item:' .. skus[at] end
   local values = redis.call('HMGET', sale.key, unpack(fields))
   sale.settings = values[1] and settings_from_bytes(values[1])
-  for at = 1, count do
-    if values[at + 1] then sale.items[missing[at]] = item_from_text(values[at + 1]) end
-  end
+  for at = 1, #skus do note_item(sale, skus[at], values[at + 1]) end
 end
 
 -- Reads what a move of these reservations will touch, and the settings unless they were read. The records must have been.
-local function load_accounts(sale, ids)
+local function load_moved(sale, ids)
   local moved, skus, names = {}, {}, {}
   for at = 1, #ids do
-    local record = sale.records[ids[at]]
+    local record = record_of(sale, ids[at])
     if record and record[FINGERPRINT] ~= '' then
       local units = units_of(record)
       moved[#moved + 1] = record
@@ -45,7 +38,7 @@ local function load_accounts(sale, ids)
   end
   if sale.settings == nil then load_settings(sale, skus) else load_items(sale, skus) end
   for at = 1, #moved do add_account_names(sale, names, terms_of(moved[at]).buyer, units_of(moved[at])) end
-  load_buyers(sale, names)
+  load_accounts(sale, names)
 end
 
 -- The latest end of a hold that is to be taken back: now or, of a sale whose holds were released, any. An absent sale has

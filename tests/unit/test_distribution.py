@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FILES = sorted((ROOT / "tests" / "e2e").glob("test_*.py"))
 FIXTURES = {
     "archiving": "e2e archiving",
-    **dict.fromkeys(("apply", "shell", "stack", "usual_stack"), "e2e usual"),
+    **dict.fromkeys(("apply", "holdfast", "shell", "stack", "usual_stack"), "e2e usual"),
 }
 TEST = re.compile(r"^(?:async )?def test_\w+\((.*?)\) -> None:", re.DOTALL | re.MULTILINE)
 

@@ -5,7 +5,6 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeAlias
 
-import grpc
 from holdfast.inventory.v1 import error_reason_pb2 as reasons
 from holdfast.inventory.v1 import inventory_service_pb2 as calls
 
@@ -87,8 +86,6 @@ class _ReserveStream:
                 raise CallFailed(Failure(reasons.ERROR_REASON_UNREADABLE))
             if self._left_unanswered:
                 raise CallFailed(Failure(reasons.ERROR_REASON_SERVER_DRAINING))
-        except grpc.aio.BaseError as gone:  # the peer is, and gRPC cancels this call in a moment
-            raise asyncio.CancelledError from gone
         finally:
             await _cancelled(reading, writing, ending, *self._judging)
 

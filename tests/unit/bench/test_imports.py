@@ -9,7 +9,7 @@ import pytest
 import bench.machine
 
 OF_ITS_CHECKOUT = {"instructions.py", "own_cost.py"}  # each checkout's Python runs them on its own code
-FILES = sorted(file for file in Path(bench.machine.__file__).parent.glob("*.py") if file.name not in OF_ITS_CHECKOUT)
+FILES = sorted(file for file in Path(bench.machine.__file__).parent.rglob("*.py") if file.name not in OF_ITS_CHECKOUT)
 FORBIDDEN = {"tests", "inventory_service", "order_persister"}
 
 

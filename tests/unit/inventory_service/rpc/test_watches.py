@@ -6,10 +6,12 @@ from typing import Any
 import pytest
 from google.rpc import error_details_pb2
 from holdfast.inventory.v1 import inventory_service_pb2 as calls
+from structlog.testing import capture_logs
 
 from inventory_service.rpc.calls.watches import WatchCalls
 from inventory_service.rpc.methods import METHODS
 from inventory_service.rpc.stream_life import StreamLife
+from tests.unit.inventory_service.rpc.reserve_streams import PEER_IS_GONE
 from tests.unit.inventory_service.rpc.wrapped_calls import Aborted, Calls, FakeContext
 from tests.unit.inventory_service.service.watches.polled_stock import Polled
 
@@ -24,9 +26,13 @@ class WatchContext(FakeContext):
         self.written: list[bytes] = []
         self.may_write = asyncio.Event()
 
+        self.is_gone = False
+
     async def write(self, message: bytes) -> None:
         self.written.append(message)
         await self.may_write.wait()
+        if self.is_gone:
+            raise PEER_IS_GONE
 
 
 class WatchServer(Calls):
@@ -75,6 +81,21 @@ async def test_a_caller_that_leaves_is_counted_and_forgotten() -> None:
 
     assert [len(context.written) for context in (waiting, writing)] == [1, 1]
     assert server.meter.codes == ["CANCELLED", "CANCELLED"]
+    assert server.polled.watches.open == 0
+
+
+async def test_a_caller_that_leaves_while_a_message_is_written_is_no_bug() -> None:
+    """gRPC may fail the write before it cancels the call: the more often, the longer the message is."""
+    server, context = WatchServer(), WatchContext()
+    await server.polled.make_sale()
+    stream = server.watch(context)
+    await server.polled.polls(2)
+    with capture_logs() as logged:
+        context.is_gone = True
+        context.may_write.set()
+        await asyncio.wait([stream])
+
+    assert (stream.cancelled(), logged, server.meter.codes) == (True, [], ["CANCELLED"])
     assert server.polled.watches.open == 0
 
 

@@ -135,6 +135,11 @@ class BatcherFixture:
         queues = self.batcher._queues.values()
         return [lane for queue in queues for lane in (queue._claims, queue._moves)]
 
+    def set_enough(self, requests: int) -> None:
+        """Have so many waiting requests not wait for more."""
+        for lane in self._lanes():
+            lane.enough = requests
+
     def open_breaker(self) -> None:
         for _ in range(FAILURES):
             self.breaker.failed(self.breaker.sent(), "refused")
@@ -147,5 +152,6 @@ class BatcherFixture:
         await self.clock.pass_ms(4)
         await self.store.answer()
         assert all(answer.done() for answer in waiting)
+        self.set_enough(LIMITS.full_at)  # as if there had been requests for other shards
         self.store.calls.clear()
         self.observed.clear()

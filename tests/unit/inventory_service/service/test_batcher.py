@@ -1,19 +1,29 @@
 """The batcher: when it sends a call, how large that is, and which answer each request gets."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any, cast
 
 from holdfast.inventory.v1 import error_reason_pb2 as reasons
 
 from inventory_service.domain.archive import ReturnArchived
+from inventory_service.domain.keys import SaleKey
 from inventory_service.domain.moves import Move, MoveKind
 from inventory_service.domain.results import Failure
 from inventory_service.domain.sale import ActOnSale, AdjustStock, CreateSale, SaleAction, UpdateSale
 from inventory_service.rpc.methods import TIME_LIMIT_S
-from inventory_service.service.batcher import CALL_KINDS
+from inventory_service.service.batcher import CALL_KINDS, Batcher
 from inventory_service.service.lane import Limits
-from tests.unit.inventory_service.service.manual_stock import SALE, BatcherFixture, name_of, reserve, settle
+from tests.unit.inventory_service.service.manual_stock import (
+    LIMITS,
+    SALE,
+    BatcherFixture,
+    ManualClock,
+    ManualStock,
+    name_of,
+    reserve,
+    settle,
+)
 
 OVERLOADED = Failure(reasons.ERROR_REASON_OVERLOADED)
 UNREACHABLE = Failure(reasons.ERROR_REASON_STORE_UNREACHABLE)
@@ -52,6 +62,71 @@ async def test_enough_waiting_requests_are_sent_before_the_interval_ends(fixture
     await settle()
 
     assert fixture.store.calls == [("reserve", ["r-0", "r-1", "r-2", "r-3"])]
+
+
+async def test_where_all_callers_waited_for_one_call_half_of_them_are_enough_for_the_next(
+    fixture: BatcherFixture,
+) -> None:
+    """They come back together: the first half is judged while the server has work with the second."""
+    await fixture.make_busy()
+    for n in range(4):
+        fixture.batcher.reserve(reserve(f"r-{n}"))
+    await settle()
+    await fixture.store.answer()
+
+    for n in range(4, 8):
+        fixture.batcher.reserve(reserve(f"r-{n}"))
+        await settle()
+
+    assert fixture.store.calls == [("reserve", ["r-0", "r-1", "r-2", "r-3"]), ("reserve", ["r-4", "r-5"])]
+    await fixture.store.answer()
+
+
+async def test_where_others_wait_a_call_takes_one_more_than_the_last_until_it_is_full(fixture: BatcherFixture) -> None:
+    """While the server has other work a larger call costs each request less, and no caller waits for nothing."""
+    await fixture.make_busy()
+    fixture.set_enough(2)
+
+    for n in range(12):
+        fixture.batcher.reserve(reserve(f"r-{n}"))
+        await settle()
+        if fixture.waiting() == 1 and fixture.store.open:  # another one has come while the call was under way
+            await fixture.store.answer()
+    sizes = [len(names) for _, names in fixture.store.calls]
+
+    assert sizes == [2, 3, 4]
+
+
+async def test_requests_for_another_shard_are_others_too() -> None:
+    """The server has work with them, so a larger call gains something."""
+    stores, clock = [ManualStock(), ManualStock()], ManualClock()
+    both = OneForEachShard(stores)
+    batcher = Batcher(both, lambda sale: int(sale.sale_id), lambda *_: None, LIMITS, clock)  # type: ignore[arg-type]
+    for n in range(4):
+        batcher.reserve(reserve(f"r-{n}")._replace(sale=SaleKey("default", "0")))
+    batcher.reserve(reserve("other")._replace(sale=SaleKey("default", "1")))
+    await settle()
+    await stores[0].answer()
+    await clock.pass_ms(4)
+    await stores[0].answer()  # a call of three, while that of the other shard is under way
+
+    for n in range(4, 7):
+        batcher.reserve(reserve(f"r-{n}")._replace(sale=SaleKey("default", "0")))
+    await settle()
+
+    assert stores[0].open is None
+    await clock.pass_ms(4)
+    assert stores[0].calls[-1] == ("reserve", ["r-4", "r-5", "r-6"])
+
+
+class OneForEachShard:
+    """A stock whose calls go to that of their shard."""
+
+    def __init__(self, stocks: Sequence[ManualStock]) -> None:
+        self._stocks = stocks
+
+    async def reserve_many(self, shard: int, requests: Sequence[Any]) -> Any:
+        return await self._stocks[shard].reserve_many(shard, requests)
 
 
 async def test_one_call_of_a_shard_is_in_flight_at_a_time(fixture: BatcherFixture) -> None:

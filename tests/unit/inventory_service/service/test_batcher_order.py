@@ -67,10 +67,9 @@ async def test_moves_of_a_busy_shard_are_paced_too(fixture: BatcherFixture) -> N
     await fixture.make_busy()
     fixture.batcher.move(confirm("first"))
     await settle()
-    await fixture.store.answer()
     for n in range(3):
         fixture.batcher.reserve(reserve(f"r-{n}"))
-    await settle()
+    await fixture.store.answer()
 
     fixture.batcher.move(confirm("second"))
     fixture.batcher.move(confirm("third"))

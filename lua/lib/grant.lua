@@ -1,0 +1,40 @@
+-- grant.lua: the record and the first event of a reservation that Reserve makes. Uses record event.
+-- The grants of a call differ in id, buyer, lines and index; what they share is packed once, in a form for each end of a hold.
+
+-- What the grants of a call with this end share; 0: their units are sold at once.
+local function new_form(shard, expire_ms)
+  local state, epoch, seq, now = expire_ms > 0 and HELD or CONFIRMED, shard.epoch, shard.seq + 1, shard.now
+  return {
+    state = state, expire_ms = expire_ms,
+    record = cmsgpack.pack(state, 1, now, now, expire_ms, epoch, seq), -- the fields of a record before CREATED_INDEX
+    position = cmsgpack.pack(epoch, seq), -- those before INDEX
+    event = struct.pack('<BBBBBI4BI8BI8BI8BI8B', 0x10, NEW, 0x18, state, 0x25, 1, 0x29, now, 0x31, expire_ms, 0x39, epoch,
+      0x41, seq, 0x4d), -- what stands between the Claim and the index
+    heads = {}, -- what stands before a Claim, by the length of the Claim
+  }
+end
+
+-- As `bytes_from_record` packs it.
+local function new_record(form, index, fingerprint, claim)
+  local packed_index = cmsgpack.pack(index)
+  return form.record .. packed_index .. form.position .. packed_index .. cmsgpack.pack(0, fingerprint, '', claim)
+end
+
+-- What stands before a Claim of this length in an event.
+local function event_head(form, length)
+  local claim_head = field_head(0x0a, length)
+  local change_length = #claim_head + length + #form.event + 4
+  local change_head = field_head(0x0a, change_length)
+  return field_head(0x12, #change_head + change_length) .. change_head .. claim_head
+end
+
+-- As `change_event` writes it.
+local function new_event(form, index, claim)
+  local length = #claim
+  local head = form.heads[length]
+  if not head then
+    head = event_head(form, length)
+    form.heads[length] = head
+  end
+  return head .. claim .. form.event .. struct.pack('<I4', index)
+end
