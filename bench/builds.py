@@ -6,12 +6,14 @@ relay and persister do not run, for they would spend CPU beside it. They do duri
 """
 
 import contextlib
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
+import psutil
 from holdfast.blocking import BlockingClient
 from holdfast.retry import RetryPolicy
 from holdfast_embedded.broker import Broker
@@ -30,6 +32,7 @@ SHARDS = 16
 HOLD_TTL = timedelta(hours=1)  # no hold expires within the measuring
 PATIENT = RetryPolicy(overall_s=60.0, attempt_s=10.0)
 PROGRAM_S = 120.0
+START_S, POLL_S = 60.0, 0.1
 AUDIT_UNKNOWN = (2, 3)  # exit codes: Redis and the ledger could not be compared; 1 says that they differ
 MOST_AUDITS = 3
 
@@ -46,10 +49,11 @@ class Build:
     folder: Path
     environment: Mapping[str, str]
     address: str
-    server_pid: int
+    server_pid: int  # of several workers, their supervisor's
     redis_pid: int
     token: str = ""  # with which it may be called; empty: it asks for none
     other_pids: Mapping[str, int] = field(default_factory=dict)  # of PostgreSQL and the broker
+    worker_pids: Sequence[int] = ()  # without them the server serves itself
 
     def units_held(self, sale_id: str) -> int:
         """How many units of a sale are held."""
@@ -109,9 +113,30 @@ def serving(checkout: Path, folder: Path, token: str = "", **settings: str) -> I
         run_to_end(checkout, PROGRAM_S, "order_persister", "migrate", **environment)
         run_to_end(checkout, PROGRAM_S, "inventory_service", "init", **environment)
         serve = held.enter_context(running(checkout, folder / "serve.log", "inventory_service", "serve", **environment))
+        workers = int(settings.get("HOLDFAST_WORKERS", "1"))
+        worker_pids = _listening_workers(serve.pid, address, workers) if workers > 1 else ()
         _make_sales(address, token)
         others = {"postgres": postgres.pid, "broker": broker.pid}
-        yield Build(checkout, folder, environment, address, serve.pid, valkey.pid, token, others)
+        yield Build(checkout, folder, environment, address, serve.pid, valkey.pid, token, others, worker_pids)
+
+
+def _listening_workers(supervisor: int, address: str, count: int) -> Sequence[int]:
+    """The workers' processes, once all of them listen: connections are shared out among those that do."""
+    port, deadline = int(address.rpartition(":")[2]), time.monotonic() + START_S
+    while True:
+        found = [child.pid for child in psutil.Process(supervisor).children() if _listens(child, port)]
+        if len(found) == count:
+            return found
+        if time.monotonic() > deadline:
+            raise ProgramFailed(f"{len(found)} of {count} workers listen on {address} after {START_S:g} s")
+        time.sleep(POLL_S)
+
+
+def _listens(process: psutil.Process, port: int) -> bool:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        sockets = process.net_connections("tcp")
+        return any(one.status == psutil.CONN_LISTEN and one.laddr.port == port for one in sockets)
+    return False
 
 
 def smallest_answer(address: str, sale_id: str, token: str = "") -> int:

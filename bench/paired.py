@@ -49,7 +49,7 @@ class Slot:
     server: str
     load: str
     address: str
-    pids: Sequence[int]  # the server's, and its Redis' if it has one
+    pids: Sequence[Sequence[int]]  # the server's with its workers, and its Redis' if it has one
     smallest_answer: int
 
     @property
@@ -63,7 +63,7 @@ class Measured:
     """The second of one slot."""
 
     report: Report
-    cpu_us: Sequence[float]  # a call, of each of the slot's processes
+    cpu_us: Sequence[float]  # a call, of the server and of its Redis
 
     @property
     def calls_per_s(self) -> float:
@@ -96,7 +96,7 @@ class Measuring:
             *(slot.address, slot.load, next(self._series), arguments.seconds),
             *(arguments.connections, arguments.streams, slot.smallest_answer),
         )
-        watch, began = CpuWatch(slot.pids), time.monotonic()
+        watch, began = CpuWatch([pid for pids in slot.pids for pid in pids]), time.monotonic()
         try:
             report: Report = CLIENTS[client].run(load)
         except LoadFailed as error:
@@ -105,7 +105,9 @@ class Measuring:
         self.answered[slot.key] += report.calls
         if (foreign := (spent.others + spent.stolen) / lasted) > arguments.most_foreign:
             raise RoundDisturbed(f"{' '.join(slot.key)}: other work and the host took {foreign:.2f} of a CPU")
-        return Measured(report, [cpu_s / report.calls * 1e6 for cpu_s in spent.by_process])
+        by_process = iter(spent.by_process)
+        cpu_s = [sum(itertools.islice(by_process, len(pids))) for pids in slot.pids]
+        return Measured(report, [seconds / report.calls * 1e6 for seconds in cpu_s])
 
 
 def main() -> int:
@@ -115,7 +117,11 @@ def main() -> int:
         clients = found_clients(arguments.clients)
         with tempfile.TemporaryDirectory(prefix="holdfast-paired-") as folder, ExitStack() as held:
             slots = list(baselines(arguments, Path(folder), held))
-            builds = {name: held.enter_context(serving(*place)) for name, place in checkouts(arguments, folder)}
+            settings = {"HOLDFAST_WORKERS": str(arguments.workers)} if arguments.workers > 1 else {}
+            builds = {
+                name: held.enter_context(serving(checkout, place, **settings))
+                for name, (checkout, place) in checkouts(arguments, folder)
+            }
             slots += [slot for name, build in builds.items() for slot in slots_of(name, build)]
             measuring = Measuring(slots, arguments)
             taken = {client: measured_by(client, measuring, arguments) for client in clients}
@@ -142,6 +148,7 @@ def parsed() -> argparse.Namespace:
     add("--seconds", type=float, default=1.0, help="of load for each server and load in a round (%(default)s)")
     add("--connections", type=int, default=10, help="of the client (%(default)s)")
     add("--streams", type=int, default=10, help="calls in flight on each connection (%(default)s)")
+    add("--workers", type=int, default=1, help="server processes of each build, on one address (%(default)s)")
     add("--lean", action="store_true", help="measure the lean no-op too")
     add("--most-foreign", type=float, default=0.15, metavar="CPUS", help="that other work may take (%(default)s)")
     add("--most-disturbed", type=int, metavar="ROUNDS", help="to repeat with each client (default: as --rounds)")
@@ -178,13 +185,13 @@ def baselines(arguments: argparse.Namespace, folder: Path, held: ExitStack) -> I
         address = f"{LOOPBACK}:{free_port()}"
         command = ("bench.noop_server", "--listen", address, *options)
         process = held.enter_context(running(ROOT, folder / f"{name}.log", *command))
-        yield Slot(name, ACCEPTED, address, [process.pid], smallest_answer(address, ACCEPTED))
+        yield Slot(name, ACCEPTED, address, [[process.pid]], smallest_answer(address, ACCEPTED))
 
 
 def slots_of(name: str, build: Build) -> Iterator[Slot]:
     """A build under each load."""
     for load in (ACCEPTED, SOLD_OUT):
-        pids = [build.server_pid, build.redis_pid]
+        pids = [[build.server_pid, *build.worker_pids], [build.redis_pid]]
         yield Slot(name, load, build.address, pids, smallest_answer(build.address, load))
 
 
@@ -208,7 +215,8 @@ def head(arguments: argparse.Namespace) -> str:
     """Where, of what and how it was measured."""
     other = f"; other: commit {commit_of(arguments.other)}" if arguments.other else ""
     return (
-        f"{machine_and_commit()}{other}\n{arguments.connections} connections x {arguments.streams} streams, "
+        f"{machine_and_commit()}{other}\n{arguments.workers} server processes of each build, "
+        f"{arguments.connections} connections x {arguments.streams} streams, "
         f"{arguments.seconds:g} s each in turn; medians (and quartiles); the audits found no difference"
     )
 

@@ -165,7 +165,7 @@ async def _start(process: str, *options: str, **changed: str) -> asyncio.subproc
 
 async def _read_until_listening(stream: asyncio.StreamReader) -> str:
     output = ""
-    while "listening" not in output:
+    while not re.search(r"\blistening\b", output):  # `worker_listening` is of one worker
         line = await stream.readline()
         assert line, f"the server ended: {output}"
         output += line.decode()

@@ -56,7 +56,8 @@ def up(
 
     HOLDFAST_REDIS_URL, HOLDFAST_POSTGRES_DSN and HOLDFAST_KAFKA_BROKERS each put a server of yours in the place of
     an embedded one, and every other HOLDFAST_ variable is handed on to the processes: `holdfast serve --help` and the
-    help of the others list them. What is in the data folder stays for the next time.
+    help of the others list them; HOLDFAST_WORKERS=2 has two processes serve. What is in the data folder stays for the
+    next time.
     """
     console = Console(sys.stdout, wants_colours(sys.stdout))
     folder = data_dir or default_data_dir()

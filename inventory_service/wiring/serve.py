@@ -61,11 +61,7 @@ from inventory_service.service.sale_audit import SaleAudits
 from inventory_service.service.shard_moments import ShardMoments
 from inventory_service.service.watches.watches import Watches
 from inventory_service.settings import TLS_FILES, TOKENS, Settings
-from inventory_service.wiring.authentication import (
-    authenticator,
-    check_may_listen,
-    token_keys,
-)
+from inventory_service.wiring.authentication import authenticator, check_may_listen, token_keys
 from inventory_service.wiring.breaker import MakePool, store_breaker
 from inventory_service.wiring.listening import log_listening, not_listening
 from inventory_service.wiring.rate import caller_rate

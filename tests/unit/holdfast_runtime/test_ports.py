@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from holdfast_runtime.ports import exclusive, who_listens
+from holdfast_runtime.ports import exclusive, reserved, who_listens
 
 HOST = "127.0.0.1"
 
@@ -47,6 +47,34 @@ def test_an_address_with_a_listener_is_taken(port: int, host: str) -> None:
     """Also if it listens on all addresses of the machine."""
     with listener(port, host), pytest.raises(OSError, match="in use"), exclusive(HOST, port):
         pass
+
+
+@pytest.mark.parametrize("host", [HOST, "localhost", "0.0.0.0"])
+def test_a_reserved_address_is_that_of_listeners_which_share_it(host: str) -> None:
+    """Also while none of them listens yet, or any more; and it takes no connection from them."""
+    with reserved(host, 0) as port:
+        assert port
+        with pytest.raises(OSError, match="in use"), exclusive(HOST, port):
+            pass
+        with pytest.raises(OSError, match="in use"), reserved(HOST, port):
+            pass
+        with pytest.raises(OSError, match="refused"):
+            socket.create_connection((HOST, port))
+        with listener(port), listener(port):
+            pass
+        with pytest.raises(OSError, match="in use"), exclusive(HOST, port):
+            pass
+    with exclusive(HOST, port):
+        pass
+
+
+def test_an_address_with_a_listener_is_reserved_only_to_share_it(port: int) -> None:
+    """Several servers of one installation may be told to."""
+    with listener(port):
+        with pytest.raises(OSError, match="in use"), reserved(HOST, port):
+            pass
+        with reserved(HOST, port, shared=True) as same, listener(port):
+            assert same == port
 
 
 def test_connections_that_have_ended_do_not_keep_the_address(port: int) -> None:

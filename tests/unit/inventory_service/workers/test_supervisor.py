@@ -1,0 +1,101 @@
+"""Workers are started again when they end, unless no start can help, and are drained together."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from inventory_service.workers import supervisor as supervisors
+from inventory_service.workers.supervisor import MOST_FAILED_STARTS, Supervisor
+from tests.waiting import eventually
+
+SERVE = """echo '{"metrics_url": ""}'; read -r line"""  # until its standard input is closed
+
+
+@pytest.fixture(autouse=True)
+def short_delays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between two starts."""
+    monkeypatch.setattr(supervisors, "FIRST_DELAY_S", 0.01)
+    monkeypatch.setattr(supervisors, "LONGEST_DELAY_S", 0.01)
+
+
+def of_shells(script: str, count: int = 2) -> Supervisor:
+    """Workers that run a script, in which `$1` is their number."""
+    return Supervisor(count, ["sh", "-c", script, "worker"], os.environ)
+
+
+@asynccontextmanager
+async def running(supervisor: Supervisor) -> AsyncIterator["asyncio.Task[int]"]:
+    """The supervisor's task; its workers are killed at the end."""
+    task = asyncio.create_task(supervisor.run())
+    try:
+        yield task
+    finally:
+        supervisor.drain()
+        supervisor.kill()
+        await task
+
+
+async def test_a_worker_that_dies_is_started_again_and_the_others_go_on() -> None:
+    """Its callers repeat their calls; those of the others notice nothing."""
+    supervisor = of_shells(SERVE)
+    async with running(supervisor):
+        await supervisor.all_listen.wait()
+        first, second = (supervisor.listening[number].pid for number in (1, 2))
+
+        os.kill(first, signal.SIGKILL)
+
+        await eventually(lambda: supervisor.restarts == 1 and len(supervisor.listening) == 2)
+        assert supervisor.listening[1].pid != first
+        assert supervisor.listening[2].pid == second
+
+
+async def test_workers_that_fail_at_every_start_end_the_supervisor() -> None:
+    """With their exit code, so that a process manager or an operator sees it."""
+    supervisor = of_shells("exit 7")
+
+    assert await supervisor.run() == 7
+    assert supervisor.restarts < MOST_FAILED_STARTS
+
+
+async def test_invalid_settings_end_the_supervisor_at_the_first_start() -> None:
+    """They are as invalid at the next."""
+    supervisor = of_shells("exit 2")
+
+    assert await supervisor.run() == 2
+    assert supervisor.restarts == 0
+
+
+async def test_a_worker_that_cannot_start_is_tried_again_while_another_serves() -> None:
+    """A file that is wrong for a while must not end a service that works."""
+    supervisor = of_shells(f"if [ $1 = 1 ]; then {SERVE}; fi; sleep 0.05; exit 2")
+    async with running(supervisor) as task:
+        await eventually(lambda: supervisor.restarts > MOST_FAILED_STARTS)
+
+        assert not task.done()
+
+
+@pytest.mark.parametrize(("on_signal", "code"), [("exit 0", 0), ("exit 3", 3)])
+async def test_the_exit_code_of_a_drain_is_the_highest_of_the_workers(on_signal: str, code: int) -> None:
+    """Each ends by itself."""
+    supervisor = of_shells(f"if [ $1 = 1 ]; then trap '{on_signal}' TERM; else trap 'exit 0' TERM; fi; {SERVE}")
+    task = asyncio.create_task(supervisor.run())
+    await supervisor.all_listen.wait()
+
+    supervisor.drain()
+
+    assert await task == code
+
+
+async def test_a_worker_that_starts_during_a_drain_is_no_failure() -> None:
+    """It has no handler for the signal yet."""
+    supervisor = of_shells("exec sleep 60")
+    task = asyncio.create_task(supervisor.run())
+    await eventually(lambda: len(supervisor._running) == 2)
+
+    supervisor.drain()
+
+    assert await task == 0
