@@ -74,6 +74,7 @@ def _command(load: Load, body: Path, log: Path) -> list[str]:
         *(f"--clients={load.connections}", f"--max-concurrent-streams={load.streams}"),
         *(f"--data={body}", "--header=content-type: application/grpc", "--header=te: trailers"),
         *([f"--header=authorization: Bearer {load.token}"] if load.token else []),
+        *([f"--rps={load.rate / load.connections:g}"] if load.rate else []),
         f"http://{load.address}/{METHOD}",
     ]
 
