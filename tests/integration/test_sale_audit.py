@@ -23,6 +23,7 @@ from tests.integration.audit_fixture import SALE, SHARD
 from tests.integration.sale_audit_fixture import HOLD_MS, SaleAuditFixture
 from tests.integration.shard_processes import ShardProcesses
 from tests.shared_kafka import Kafka
+from tests.waiting import LONG_S
 
 KEYS = sale_keys(SHARD, SALE)
 ELSEWHERE = ("buyer ", "ledger ")  # subjects that have tests of their own
@@ -137,7 +138,7 @@ async def test_an_etag_above_the_watermark_is_a_difference(fixture: SaleAuditFix
     head = (await fixture.processes.status(SHARD)).head
     await fixture.sql("update sale set etag_seq = etag_seq + 1000")
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(LONG_S):
         found = await fixture.found()
 
     assert found == [("sale etag", f"{head.epoch}-1-0", f"{head.epoch}-1001-0")]
@@ -161,7 +162,7 @@ async def test_settings_that_change_all_the_time_are_compared_as_they_were(
             yield now
 
     monkeypatch.setattr(fixture.snapshots, "snapshot", later)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(2 * LONG_S):  # each audit reads the ledger anew until nothing has changed meanwhile
         as_created = await fixture.audit_sale()
         changed = await fixture.audit_sale()
         await fixture.redis("HSET", KEYS.sale, "item:new-0", "4 0 0")
