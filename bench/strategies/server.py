@@ -63,11 +63,12 @@ class Servicer:
 
     async def GetSale(self, request: GetSaleRequest, context: GetContext) -> GetSaleResponse:
         """The item's stock, by the counter that decides."""
-        sku = await self._strategy.database.fetchrow("select sku, total from item where sale_id = $1", request.sale_id)
-        if sku is None:
+        row = await self._strategy.database.fetchrow("select sku, total from item where sale_id = $1", request.sale_id)
+        if row is None:
             await context.abort(grpc.StatusCode.NOT_FOUND, f"there is no sale {request.sale_id}")
-        available = await self._strategy.available(request.sale_id, sku["sku"])
-        item = Item(sku=sku["sku"], total=sku["total"], available=available, sold=sku["total"] - available)
+        sku, total = row["sku"], row["total"]
+        available = await self._strategy.available(request.sale_id, sku)
+        item = Item(sku=sku, total=total, available=available, sold=total - available)
         return GetSaleResponse(sale=Sale(sale_id=request.sale_id, state=SALE_STATE_OPEN, items=[item]))
 
 

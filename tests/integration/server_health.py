@@ -10,7 +10,7 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from tests.inventory_server import Caller, ServerProcess, calling, open_shards, running_server_process
-from tests.waiting import eventually
+from tests.waiting import LONG_S, eventually
 
 CallsHealth: Any = HealthStub  # their types are those of a channel that is not asyncio's
 SERVING, NOT_SERVING = HealthCheckResponse.SERVING, HealthCheckResponse.NOT_SERVING
@@ -37,7 +37,7 @@ async def is_serving(caller: Caller) -> bool:
 
 async def page_of(server: ServerProcess) -> str:
     """Its metrics."""
-    return await asyncio.to_thread(lambda: urllib.request.urlopen(server.metrics_url, timeout=5).read().decode())
+    return await asyncio.to_thread(lambda: urllib.request.urlopen(server.metrics_url, timeout=LONG_S).read().decode())
 
 
 async def is_on_page(server: ServerProcess, line: str) -> bool:

@@ -51,8 +51,8 @@ def stock_at(url: str) -> RedisStock:
 
 @pytest.fixture
 def short_reply_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A second in place of five, for tests in which no reply comes."""
-    monkeypatch.setattr(RedisConnection, "execute", partialmethod(RedisConnection.execute, timeout_s=1.0))
+    """Two seconds in place of five, for tests in which no reply comes; others come within them."""
+    monkeypatch.setattr(RedisConnection, "execute", partialmethod(RedisConnection.execute, timeout_s=2.0))
 
 
 @pytest.mark.usefixtures("short_reply_timeout")

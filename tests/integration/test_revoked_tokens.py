@@ -112,7 +112,7 @@ async def test_running_streams_end_with_their_token(servers: Servers) -> None:
     """Watches, and a StreamReserve in the middle of its requests; a token that ends takes its stream along too."""
     reserved = await servers.one.stock.Reserve(reserve_request("r-1"), metadata=EVE)
     assert reserved.HasField("reservation")
-    ann, bob, brief = token("t-1"), token("t-2", "bob"), token("t-3", "bob", lives_s=3)
+    ann, bob, brief = token("t-1"), token("t-2", "bob"), token("t-3", "bob", lives_s=4)
     watch_sale = servers.other.stock.WatchSale(calls.WatchSaleRequest(sale_id=SALE), metadata=ann)
     watch_reservation = servers.other.stock.WatchReservation(
         calls.WatchReservationRequest(sale_id=SALE, reservation_id="r-1"), metadata=ann

@@ -19,7 +19,7 @@ from inventory_service.wiring import serve
 from tests import ledgers
 from tests.integration.server_health import is_on_page, page_of, serving
 from tests.integration.test_archived_calls import insert_into_ledger
-from tests.inventory_server import SHARDS, Caller, calling, error_of, open_shards, running_server
+from tests.inventory_server import SHARDS, Caller, call_error, calling, error_of, open_shards, running_server
 from tests.servers import StartValkey, connected
 from tests.waiting import eventually
 
@@ -158,6 +158,7 @@ async def test_a_watch_outlives_a_take_over_and_not_its_redis(start_valkey: Star
         valkey.stop()
         valkey.start()
         await open_shards(valkey.address, epoch=2)
+        await eventually(lambda: is_read(caller))
         await caller.reserve("r-1")
         after = await watch.read()
         valkey.stop()
@@ -174,9 +175,17 @@ async def test_a_watch_outlives_a_take_over_and_not_its_redis(start_valkey: Star
     assert (again.snapshot, again.as_of.epoch) == (True, 3)
 
 
+async def is_read(caller: Caller) -> bool:
+    """Redis is asked; where its restart took long, the breaker lets no call through for a moment."""
+    [answer] = await asyncio.gather(caller.stock.GetSale(calls.GetSaleRequest(**SALE)), return_exceptions=True)
+    if isinstance(answer, grpc.aio.AioRpcError):
+        assert call_error(answer).reason == "STORE_UNREACHABLE"
+    return isinstance(answer, calls.GetSaleResponse)
+
+
 async def test_an_old_stream_ends_with_a_reason(valkey: str, database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before gRPC cuts it without one."""
-    monkeypatch.setattr(serve, "StreamLife", partial(StreamLife, shortest_s=0.5, longest_s=0.6))
+    monkeypatch.setattr(serve, "StreamLife", partial(StreamLife, shortest_s=1.5, longest_s=1.6))
     await open_shards(valkey)
     async with running_server(valkey, database) as address, calling(address) as caller:
         await caller.create_sale()

@@ -1,12 +1,16 @@
 """The arithmetic of the comparison: what books say, what a worker may record, and the frames of its client."""
 
+from pathlib import Path
+
 import pytest
 
 from bench.strategies.base import Order
 from bench.strategies.books import Books
 from bench.strategies.decr_queue import within
 from bench.strategies.http2 import NO_STATUS, frame, status_in
-from bench.strategies.measuring import percentiles
+from bench.strategies.losses import Loss
+from bench.strategies.measuring import Measured, Shape, percentiles
+from bench.strategies.report import Result, lines_of, load
 
 CLEAN = {"stock": 10, "told": 10, "recorded": 10, "counted": 10, "lost": 0, "unanswered": 0}
 
@@ -61,3 +65,48 @@ def test_percentiles_are_by_nearest_rank() -> None:
     """None of nothing."""
     assert percentiles([3.0, 1.0, 2.0]) == {"p50": 2.0, "p95": 3.0, "p99": 3.0}
     assert percentiles([]) == {}
+
+
+def a_result(**changed: int) -> Result:
+    """One row in each list, of Holdfast."""
+    books = Books(**{**CLEAN, **changed})
+    row = Measured(
+        strategy="holdfast",
+        shape=Shape(10, 100, 5.0, ramp_s=1.0),
+        books=books,
+        answers=30,
+        errors={"14": 2},
+        answers_per_s=6.0,
+        percentiles_ms={"p50": 1.0, "p95": 2.0, "p99": 3.0},
+        accepted_ms={},
+        sold_out_ms={},
+        cpu_s_per_1000=0.1,
+        stores_cpu_s_per_1000=0.2,
+        client_cpu_s_per_1000=0.3,
+        on_disk="yes",
+    )
+    return Result("make compare", "2 cores", "snapshots", [row], [Loss("holdfast", "Redis killed", books, 7)], [row])
+
+
+def test_a_result_is_read_as_it_was_saved(tmp_path: Path) -> None:
+    """So that a page can be held against it."""
+    (saved := a_result()).save(tmp_path / "result.json")
+
+    assert load(tmp_path / "result.json") == saved
+
+
+def test_books_of_holdfast_that_are_not_clean_are_named() -> None:
+    """In every table; they end the comparison with exit code 1."""
+    assert a_result().unclean() == []
+    assert [sale.partition(":")[0] for sale in a_result(lost=1).unclean()] == [
+        *("100 callers, 5 s (1 s ramp), 10 units",) * 2,
+        "Redis killed",
+    ]
+
+
+def test_a_report_has_a_row_for_each_measurement() -> None:
+    """With the stock, the books, the latencies and the errors."""
+    report = list(lines_of(a_result(told=9)))
+
+    assert "| holdfast | 100 | 9 / 10 | 10 | 0 | 1.0 | 2.0 | 3.0 | 6 | 2 | 0.100 | 0.200 |" in report
+    assert "| Redis killed | holdfast | 9 / 10 | 10 | 0 | 0 | 0 | 0 | 7 |" in report

@@ -114,8 +114,8 @@ async def test_the_reason_of_a_server_is_seen_while_requests_are_written(
         return error_from_rpc(failure, request)
 
     monkeypatch.setattr("holdfast.bulk.streams.error_from_rpc", spied)
-    fake.will_answer("StreamReserve", *[Recorded(read=12, answered=10, end=DRAINING) for _ in range(20)], hold_all)
-    names = [f"r-{number}" for number in range(300)]
+    fake.will_answer("StreamReserve", *[Recorded(read=12, answered=10, end=DRAINING) for _ in range(10)], hold_all)
+    names = [f"r-{number}" for number in range(150)]
 
     answers = await all_answers(fake, requests(*names))
 
