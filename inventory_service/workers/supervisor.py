@@ -142,8 +142,10 @@ class Supervisor:
 
 
 def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
-    with suppress(ProcessLookupError):  # it has ended
-        process.send_signal(number)
+    """Not by its own method, which may read its exit code where the event loop then finds none."""
+    if process.returncode is None:
+        with suppress(ProcessLookupError):  # it has ended
+            os.kill(process.pid, number)
 
 
 def _code_of_drained(code: int) -> int:
