@@ -7,6 +7,8 @@ tasks cost that do nothing is taken off. One process, the best of many rounds: n
 
 import asyncio
 import gc
+import itertools
+import statistics
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple
@@ -34,6 +36,7 @@ from inventory_service.service.rate_limit import RateLimit
 
 CALLS = 32  # in a script call
 ROUNDS, REPEATS = 40, 40
+ALONE = 600
 NOW_MS = 1_795_000_000_000
 HEADERS = (("user-agent", "grpc-c++/1.78.0"), ("accept-encoding", "identity"), ("x-request-id", "4711"))
 TOKEN = "e" * 458
@@ -86,12 +89,12 @@ class Found(NamedTuple):
     invocation_metadata: Any
 
 
-def calls_of(*, accepted: bool = True, tokens: bool = False, rate: bool = False) -> Call:
+def calls_of(*, accepted: bool = True, tokens: bool = False, rate: bool = False, enough: int = CALLS) -> Call:
     """What a server does with the bytes of a Reserve."""
     registry = CollectorRegistry()
     stock_metrics, call_metrics = metrics.StockMetrics(registry), metrics.CallMetrics(registry)
     replies: Any = Replies(accepted=accepted)
-    limits = Limits(full_at=CALLS, interval_s=1.0)
+    limits = Limits(full_at=enough, interval_s=1.0)
     batcher = Batcher(RedisStock(replies, 1, 10**6), lambda _sale: 0, stock_metrics.observe_call, limits)
     nothing: Any = None
     verifier: Any = Verifier()
@@ -160,6 +163,22 @@ async def cost_us(call: Call | None) -> float:
     return best / REPEATS / CALLS * 1e6
 
 
+async def alone_us(call: Call, apart_s: float) -> float:
+    """How long a call takes that is alone, so long after the one before: the code leaves the caches meanwhile."""
+    loop, sent, took_s = asyncio.get_running_loop(), requests(), []
+
+    async def timed(raw: bytes) -> float:
+        began = time.perf_counter()
+        await call(raw)
+        return time.perf_counter() - began
+
+    for raw in itertools.islice(itertools.cycle(sent), ALONE):
+        took_s.append(await loop.create_task(timed(raw)))
+        if apart_s:
+            await asyncio.sleep(apart_s)
+    return statistics.median(took_s) * 1e6
+
+
 async def main() -> None:
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
@@ -173,6 +192,8 @@ async def main() -> None:
     none = await cost_us(None)
     for name, call in cases.items():
         print(f"| {name} | {await cost_us(call) - none:.2f} |")
+    for apart_ms in (0, 2, 10):
+        print(f"| alone, {apart_ms} ms apart | {await alone_us(calls_of(enough=1), apart_ms / 1000):.0f} |")
 
 
 if __name__ == "__main__":

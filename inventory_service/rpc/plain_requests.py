@@ -28,10 +28,14 @@ _MAX_QUANTITY = b"\xe8\x07"  # 1,000
 
 def parse_reserve(raw: bytes) -> ParsedReserve:
     """The request: a match if it is of the usual shape, else the message. Raises as protobuf does."""
+    plain = as_plain(raw)
+    return ReserveRequest.FromString(raw) if plain is None else plain
+
+
+def as_plain(raw: bytes) -> PlainRequest | None:
+    """The match of a request that is of the usual shape."""
     match = _PLAIN(raw)
-    if match is not None and _is_sound(match):
-        return match
-    return ReserveRequest.FromString(raw)
+    return match if match is not None and _is_sound(match) else None
 
 
 def _is_sound(match: PlainRequest) -> bool:

@@ -1,18 +1,19 @@
 """BatchReserve: many requests in one call, each with a result of its own."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from time import perf_counter
 
 from google.protobuf.unknown_fields import UnknownFieldSet
 from holdfast.inventory.v1 import error_reason_pb2 as reasons
 from holdfast.inventory.v1 import inventory_service_pb2 as calls
 
-from inventory_service.domain.reserve import Reserve
+from inventory_service.domain.plain_reserve import PlainReserve
+from inventory_service.domain.reserve import Reserve, fingerprint_of
 from inventory_service.domain.results import Failure
 from inventory_service.rpc.auth import tenant_of
 from inventory_service.rpc.calls.call import Context
-from inventory_service.rpc.calls.reserve_results import Outcome, ReserveJudge, checked, result_bytes
+from inventory_service.rpc.calls.reserve_results import Command, Outcome, ReserveJudge, checked, result_bytes
 from inventory_service.rpc.methods import CLAIM
 from inventory_service.rpc.rate import CallerRate
 from inventory_service.rpc.response_bytes import bytes_field
@@ -49,25 +50,36 @@ class BatchReserveCalls:
     async def _results(self, requests: Sequence[calls.ReserveRequest], tenant: str) -> bytes:
         """Equal requests are one command: it is judged once, and its answer is the result of each."""
         turn = _Turn()
-        commands: list[Reserve | CallFailed] = []
-        first: dict[Reserve | CallFailed, calls.ReserveRequest] = {}  # the first request of each command
+        names: list[Hashable] = []  # of the requests' commands
+        commands: dict[Hashable, Command | CallFailed] = {}
+        first: dict[Hashable, calls.ReserveRequest] = {}  # the first request of each command
         for request in requests:
             command = checked(request, tenant)
-            commands.append(command)
-            first.setdefault(command, request)
+            names.append(name := _name(command))
+            commands.setdefault(name, command)
+            first.setdefault(name, request)
             await turn.end_if_long()
-        outcomes = await self._judge_all(list(first))
-        results: dict[Reserve | CallFailed, bytes] = {}
-        for (command, request), outcome in zip(first.items(), outcomes, strict=True):
-            results[command] = bytes_field(_RESULT_TAG, result_bytes(request, outcome))
+        outcomes = await self._judge_all(list(commands.values()))
+        results: dict[Hashable, bytes] = {}
+        for (name, request), outcome in zip(first.items(), outcomes, strict=True):
+            results[name] = bytes_field(_RESULT_TAG, result_bytes(request, outcome))
             await turn.end_if_long()
-        return b"".join([results[command] for command in commands])
+        return b"".join([results[name] for name in names])
 
-    async def _judge_all(self, commands: Sequence[Reserve | CallFailed]) -> Sequence[Outcome]:
+    async def _judge_all(self, commands: Sequence[Command | CallFailed]) -> Sequence[Outcome]:
         """Ask for all at once, in their order, so that those of one id are judged in it."""
-        asked = [command for command in commands if isinstance(command, Reserve)]
+        asked = [command for command in commands if not isinstance(command, CallFailed)]
         judged = iter(await asyncio.gather(*map(self._judge.judge, asked)))
         return [command if isinstance(command, CallFailed) else next(judged) for command in commands]
+
+
+def _name(command: Command | CallFailed) -> Hashable:
+    """The same for requests that ask for the same, in whichever form."""
+    if isinstance(command, PlainReserve):
+        return command.sale, command.reservation_id, command.fingerprint
+    if isinstance(command, Reserve):
+        return command.sale, command.reservation_id, fingerprint_of(command).encode()
+    return command
 
 
 def _check_batch(request: calls.BatchReserveRequest) -> None:

@@ -8,11 +8,10 @@ from typing import Any, TypeAlias
 from holdfast.inventory.v1 import error_reason_pb2 as reasons
 from holdfast.inventory.v1 import inventory_service_pb2 as calls
 
-from inventory_service.domain.reserve import Reserve
 from inventory_service.domain.results import Failure
 from inventory_service.rpc.auth import tenant_of
 from inventory_service.rpc.calls.call import Context
-from inventory_service.rpc.calls.reserve_results import Outcome, ReserveJudge, checked, result_bytes
+from inventory_service.rpc.calls.reserve_results import Command, Outcome, ReserveJudge, checked, result_bytes
 from inventory_service.rpc.middleware import UNPARSABLE
 from inventory_service.rpc.rate import CallerRate
 from inventory_service.rpc.response_bytes import bytes_field, varint
@@ -141,7 +140,7 @@ class _ReserveStream:
         head = _CORRELATION_TAG + varint(number & _64_BITS) if number else b""
         return head + bytes_field(_RESULT_TAG, result_bytes(message.request, outcome))
 
-    async def _outcome_of(self, command: Reserve) -> Outcome | None:
+    async def _outcome_of(self, command: Command) -> Outcome | None:
         while True:
             outcome = await self._judge.judge(command)
             if not (isinstance(outcome, CallFailed) and outcome.failure.reason == reasons.ERROR_REASON_OVERLOADED):

@@ -104,6 +104,16 @@ async def test_equal_requests_are_judged_once_and_hear_the_same() -> None:
     assert len(served.outcomes.reserves) == 4
 
 
+async def test_a_request_of_the_usual_shape_and_one_that_is_summed_to_it_are_equal() -> None:
+    """Only the first of them is parsed by the pattern."""
+    stock, lamp = ToldStock(), Line(sku="lamp", quantity=1)
+
+    first, second = await Served(stock).batch(request("r", quantity=2), request("r", lines=[lamp, lamp]))
+
+    assert first == second
+    assert stock.asked_ids == ["r"]
+
+
 @pytest.mark.parametrize("count", [0, 501])
 async def test_a_batch_has_1_to_500_requests(count: int) -> None:
     """Beyond, nothing is judged."""

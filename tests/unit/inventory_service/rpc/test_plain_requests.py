@@ -61,7 +61,7 @@ def by_pattern(raw: bytes) -> PlainRequest | None:
 
 @given(raw=st.one_of(PLAIN.map(ReserveRequest.SerializeToString), ANY.map(ReserveRequest.SerializeToString), altered()))
 @example(USUAL.SerializeToString())
-@settings(max_examples=1_000)
+@settings(max_examples=300)
 def test_what_the_pattern_takes_is_what_the_parser_and_the_validator_take(raw: bytes) -> None:
     """So the two ways can differ neither in what they judge nor in what they send to Redis."""
     request = by_pattern(raw)
