@@ -32,9 +32,11 @@ from inventory_service.rpc.servicers import Servicer
 from inventory_service.service.archive_fallback import ArchiveFallback
 from inventory_service.service.batcher import Batcher
 from inventory_service.service.lane import Limits
+from inventory_service.service.many_reserves import AskedTogether
 from inventory_service.service.rate_limit import RateLimit
 
 CALLS = 32  # in a script call
+BATCH = 100
 ROUNDS, REPEATS = 40, 40
 ALONE = 600
 NOW_MS = 1_795_000_000_000
@@ -89,12 +91,14 @@ class Found(NamedTuple):
     invocation_metadata: Any
 
 
-def calls_of(*, accepted: bool = True, tokens: bool = False, rate: bool = False, enough: int = CALLS) -> Call:
-    """What a server does with the bytes of a Reserve."""
+def calls_of(
+    *, accepted: bool = True, tokens: bool = False, rate: bool = False, enough: int = CALLS, method: str = "Reserve"
+) -> Call:
+    """What a server does with the bytes of a Reserve, or of a BatchReserve."""
     registry = CollectorRegistry()
     stock_metrics, call_metrics = metrics.StockMetrics(registry), metrics.CallMetrics(registry)
     replies: Any = Replies(accepted=accepted)
-    limits = Limits(full_at=enough, interval_s=1.0)
+    limits = Limits(full_at=enough, interval_s=0.0 if method == "BatchReserve" else 1.0)
     batcher = Batcher(RedisStock(replies, 1, 10**6), lambda _sale: 0, stock_metrics.observe_call, limits)
     nothing: Any = None
     verifier: Any = Verifier()
@@ -104,9 +108,11 @@ def calls_of(*, accepted: bool = True, tokens: bool = False, rate: bool = False,
     middleware.open()
     stock = ArchiveFallback(batcher, nothing, nothing, nothing, lambda: 0)
     methods: Any = _Methods()
-    servicer = Servicer(stock, stock_metrics, middleware.slots, nothing, nothing, nothing, limit)
+    servicer = Servicer(
+        stock, stock_metrics, middleware.slots, nothing, nothing, nothing, limit, AskedTogether(batcher, stock)
+    )
     add_InventoryServiceServicer_to_server(servicer, methods)
-    found: Any = Found(f"/{SERVICE}/Reserve", HEADERS + ((("authorization", f"Bearer {TOKEN}"),) if tokens else ()))
+    found: Any = Found(f"/{SERVICE}/{method}", HEADERS + ((("authorization", f"Bearer {TOKEN}"),) if tokens else ()))
     handlers: Any = middleware.wrap(SERVICE, methods.found)
     context = Context()
 
@@ -140,6 +146,22 @@ def requests() -> Sequence[bytes]:
         ).SerializeToString()
         for number in range(100_000, 100_000 + CALLS)
     ]
+
+
+async def batch_cost_us(call: Call) -> float:
+    """CPU of a request in a batch, one batch after the other; the call's own costs are divided by their number."""
+    one, best = calls.ReserveRequest.FromString(requests()[0]), float("inf")
+    batch = calls.BatchReserveRequest(requests=[one] * BATCH)
+    for number, request in enumerate(batch.requests):
+        request.reservation_id = f"r0-{100_000 + number}"
+    raw = batch.SerializeToString()
+    for _ in range(ROUNDS):
+        began = time.process_time()
+        for _ in range(REPEATS):
+            answer = await asyncio.ensure_future(call(raw))
+        best = min(best, time.process_time() - began)
+    assert len(calls.BatchReserveResponse.FromString(answer).results) == BATCH
+    return best / REPEATS / BATCH * 1e6
 
 
 async def cost_us(call: Call | None) -> float:
@@ -192,6 +214,9 @@ async def main() -> None:
     none = await cost_us(None)
     for name, call in cases.items():
         print(f"| {name} | {await cost_us(call) - none:.2f} |")
+    for name, accepted in {"accepted, in a batch": True, "sold out, in a batch": False}.items():
+        call = calls_of(accepted=accepted, method="BatchReserve")
+        print(f"| {name} | {await batch_cost_us(call):.2f} |")
     for apart_ms in (0, 2, 10):
         print(f"| alone, {apart_ms} ms apart | {await alone_us(calls_of(enough=1), apart_ms / 1000):.0f} |")
 

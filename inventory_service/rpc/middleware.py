@@ -18,6 +18,7 @@ from inventory_service.domain.caller import Caller
 from inventory_service.domain.results import Failure
 from inventory_service.domain.time_left import caller_leaves
 from inventory_service.rpc.auth import Authenticate, current_caller
+from inventory_service.rpc.bulk_requests import parse_batch, parse_message
 from inventory_service.rpc.call_headers import Handler, MethodsOfService
 from inventory_service.rpc.methods import METHODS, TIME_LIMIT_S, MethodClass
 from inventory_service.rpc.plain_requests import parse_reserve
@@ -47,7 +48,11 @@ class _Unparsable:
 
 
 UNPARSABLE = _Unparsable()
-_OWN_PARSERS: Mapping[str, Callable[[bytes], Any]] = {"Reserve": parse_reserve}  # by method
+_OWN_PARSERS: Mapping[str, Callable[[bytes], Any]] = {  # by method
+    "Reserve": parse_reserve,
+    "BatchReserve": parse_batch,
+    "StreamReserve": parse_message,
+}
 _MAKE_HANDLER: Mapping[tuple[bool, bool], Callable[..., Handler]] = {  # by what is a stream: request, response
     (False, False): grpc.unary_unary_rpc_method_handler,
     (False, True): grpc.unary_stream_rpc_method_handler,

@@ -5,6 +5,7 @@ import asyncio
 from holdfast.inventory.v1.inventory_admin_service_pb2_grpc import InventoryAdminServiceServicer
 from holdfast.inventory.v1.inventory_service_pb2_grpc import InventoryServiceServicer
 
+from inventory_service.domain.many_reserves import ManyReserves
 from inventory_service.domain.ports import Stock
 from inventory_service.rpc.calls.adjustments import AdjustmentCalls
 from inventory_service.rpc.calls.audit import AuditCalls
@@ -27,6 +28,7 @@ from inventory_service.rpc.slots import Slots, StreamSlots
 from inventory_service.rpc.stream_life import StreamLife
 from inventory_service.service.blocked_buyers import BlockedBuyers
 from inventory_service.service.lists import Lists
+from inventory_service.service.many_reserves import AskedAlone
 from inventory_service.service.replay import DeadLetterReplay
 from inventory_service.service.revocations import TokenRevocations
 from inventory_service.service.sale_audit import SaleAudits
@@ -54,10 +56,11 @@ class Servicer(  # type: ignore[misc]  # Reserve and watches answer bytes
         lists: Lists,
         watches: Watches,
         rate: CallerRate | None = None,
+        many: ManyReserves | None = None,
     ) -> None:
-        """Without `rate` every caller may call at will."""
+        """Without `rate` every caller may call at will; without `many` each request of many is asked for alone."""
         ReserveCalls.__init__(self, stock, outcomes)
-        judge = ReserveJudge(stock, outcomes)
+        judge = ReserveJudge(many or AskedAlone(stock), outcomes)
         BatchReserveCalls.__init__(self, judge, slots, rate)
         StreamReserveCalls.__init__(self, judge, StreamSlots(slots), life, rate)
         ReservationListCalls.__init__(self, lists)

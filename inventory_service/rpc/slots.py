@@ -40,7 +40,7 @@ class StreamSlots:
 
     async def take(self) -> None:
         """Wait for a slot; ends by cancellation or with the slot."""
-        if not self._waiting and self._take_one():
+        if self.take_at_once():
             return
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)
@@ -51,6 +51,10 @@ class StreamSlots:
             if not turn.cancelled():  # the slot was given in the same moment
                 self.give_back()
             raise
+
+    def take_at_once(self) -> bool:
+        """Take a slot if one is free and no stream waits for it."""
+        return not self._waiting and self._take_one()
 
     def give_back(self) -> None:
         self._in_use -= 1

@@ -80,16 +80,17 @@ class ArchiveFallback:
     async def reserve(self, request: Reserve) -> ReserveResult:
         """Judge a Reserve, by the ledger if its sale or the first reservation of its id has left Redis."""
         result = await self._stock.reserve(request)
-        return await self._judge_archived(request, result) if _may_have_left(result) else result
+        return await self.judge_archived(request, result) if may_have_left(result) else result
 
     async def reserve_plain(self, request: PlainReserve) -> PlainResult:
         """The same for a Reserve of the usual shape."""
         result = await self._stock.reserve_plain(request)
-        if isinstance(result, PlainHold) or not _may_have_left(result):
+        if isinstance(result, PlainHold) or not may_have_left(result):
             return result
-        return await self._judge_archived(request.general(), result)
+        return await self.judge_archived(request.general(), result)
 
-    async def _judge_archived(self, request: Reserve, result: ReserveResult) -> ReserveResult:
+    async def judge_archived(self, request: Reserve, result: ReserveResult) -> ReserveResult:
+        """Judge a Reserve that the stock behind this one answered so, where that `may_have_left`."""
         if isinstance(result, Rejected):
             return await self._judge_first(request, result)
         assert isinstance(result, Failure), "units that were granted have not left"
@@ -284,7 +285,7 @@ class ArchiveFallback:
         return failure
 
 
-def _may_have_left(result: ReserveResult) -> bool:
+def may_have_left(result: ReserveResult) -> bool:
     """Whether the result of a Reserve is that its sale is unknown, or the first reservation of its id."""
     if isinstance(result, Rejected):
         return result.ended is not None and is_unknown(result.ended)

@@ -4,7 +4,7 @@ The batcher sends each request once and never repeats it.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from time import perf_counter
 from typing import Final, TypeVar
 
@@ -26,7 +26,7 @@ from inventory_service.domain.sale import (
     SaleResult,
     UpdateSale,
 )
-from inventory_service.service.lane import Limits
+from inventory_service.service.lane import Answer, Limits
 from inventory_service.service.shard_queue import CallObserver, Clock, ShardQueue
 
 T = TypeVar("T")
@@ -69,6 +69,17 @@ class Batcher:
 
     def reserve_plain(self, request: PlainReserve) -> "asyncio.Future[PlainResult]":
         return self._queue(request.sale).ask(request)
+
+    def reserve_each(self, requests: Sequence[Reserve | PlainReserve], answers: Sequence[Answer]) -> None:
+        """The same for many, each and each with what takes its answer; those of a shard go into its queue at once."""
+        if len(requests) == 1:
+            self._queue(requests[0].sale).ask_each([(requests[0], answers[0])])
+            return
+        by_queue: dict[ShardQueue, list[tuple[Reserve | PlainReserve, Answer]]] = {}
+        for request, answer in zip(requests, answers, strict=True):
+            by_queue.setdefault(self._queue(request.sale), []).append((request, answer))
+        for queue, asked in by_queue.items():
+            queue.ask_each(asked)
 
     def move(self, request: Move) -> "asyncio.Future[Granted | Failure]":
         return self._queue(request.sale).ask(request)

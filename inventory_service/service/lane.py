@@ -3,7 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Collection
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
 from inventory_service.domain.change_hold import ChangeHold
 from inventory_service.domain.keys import SaleKey
@@ -31,11 +31,19 @@ class Limits(NamedTuple):
     scan_limit: int = 512  # waiting requests that one call chooses from
 
 
+class Answer(Protocol):
+    """What a request of many waits with: less than a Future, so long as it is not awaited by itself."""
+
+    def done(self) -> bool: ...
+
+    def set_result(self, result: Any) -> None: ...
+
+
 class Waiting(NamedTuple):
     """A request that waits. Its `id` is kept because making it anew takes as long as looking it up."""
 
     request: Request
-    answer: "asyncio.Future[Any]"
+    answer: "asyncio.Future[Any] | Answer"
     since: float
     id: Id
 

@@ -11,10 +11,11 @@ from holdfast.inventory.v1 import error_reason_pb2 as reasons
 
 from inventory_service.domain.circuit_breaker import CircuitBreaker
 from inventory_service.domain.moves import Move
-from inventory_service.domain.plain_reserve import PlainResult
+from inventory_service.domain.plain_reserve import PlainReserve, PlainResult
 from inventory_service.domain.ports import ShardStock
+from inventory_service.domain.reserve import Reserve
 from inventory_service.domain.results import Failure
-from inventory_service.service.lane import CHANGE_HOLD, KIND_OF, RESERVE, Lane, Limits, Request, Waiting
+from inventory_service.service.lane import CHANGE_HOLD, KIND_OF, RESERVE, Answer, Lane, Limits, Request, Waiting
 
 _OVERLOADED: Final = Failure(reasons.ERROR_REASON_OVERLOADED)
 _UNREACHABLE: Final = Failure(reasons.ERROR_REASON_STORE_UNREACHABLE)
@@ -80,6 +81,19 @@ class ShardQueue:
         if not self._wait_timer_is_set:
             self._set_wait_timer()
         return answer
+
+    def ask_each(self, asked: "Sequence[tuple[Reserve | PlainReserve, Answer]]") -> None:
+        """The same for many claims at once, none of which goes before the others wait too."""
+        lane, since = self._claims, self._clock.time()
+        for request, answer in asked:
+            if self._breaker.is_open or len(lane.waiting) >= self._limits.queue:
+                answer.set_result(_UNREACHABLE if self._breaker.is_open else _OVERLOADED)
+            else:
+                lane.append(Waiting(request, answer, since, (request.sale, request.reservation_id)))
+        if self._call is None and (not lane.timer_is_set or len(lane.waiting) >= lane.enough):
+            self._send_if_due()
+        if not self._wait_timer_is_set:
+            self._set_wait_timer()
 
     @property
     def is_busy(self) -> bool:

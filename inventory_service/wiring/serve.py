@@ -54,6 +54,7 @@ from inventory_service.service.lane import Limits
 from inventory_service.service.ledger_observer import LedgerObserver
 from inventory_service.service.lists import Lists
 from inventory_service.service.lost_commits import LostCommitsWatch
+from inventory_service.service.many_reserves import AskedTogether
 from inventory_service.service.memory_watch import MemoryWatch
 from inventory_service.service.replay import DeadLetterReplay
 from inventory_service.service.revocations import LEDGER_S, TokenRevocations
@@ -208,7 +209,7 @@ def build_server(
     probing = connections(1)
     memory = _memory_watch(settings, RedisMemory(probing), store, stock_metrics)
     return Server(
-        Servicer(stock, stock_metrics, middleware.slots, life, lists, watches, rate),
+        Servicer(stock, stock_metrics, middleware.slots, life, lists, watches, rate, AskedTogether(batcher, stock)),
         AdminServicer(stock, buyers, replays, sale_audits, middleware.draining, lists, revocations),
         middleware,
         store_probe(RedisShards(probing), settings.shards, memory, Outage(instruments.outages, log), breaker.redis),

@@ -1,61 +1,55 @@
-"""Judges one of many requests as Reserve does, and makes its ReserveResult: a failure does not end the call."""
+"""Judges many requests as Reserve does, and makes the ReserveResult of each: a failure does not end the call."""
 
-from typing import TypeAlias
+from re import Match
+from typing import Any, TypeAlias
 
 import structlog
 from holdfast.inventory.v1 import error_reason_pb2 as reasons
 from holdfast.inventory.v1 import inventory_service_pb2 as calls
 
-from inventory_service.domain.plain_reserve import PlainHold, PlainReserve, PlainResult
-from inventory_service.domain.ports import Stock
-from inventory_service.domain.reserve import Reserve
-from inventory_service.domain.results import Failure, Granted, Rejected
+from inventory_service.domain.many_reserves import Asking, Claim, ManyReserves, Take
+from inventory_service.domain.plain_reserve import PlainHold, PlainResult
+from inventory_service.domain.results import Failure, Granted
 from inventory_service.rpc.auth import current_caller
 from inventory_service.rpc.calls.call import CountsOutcomes
 from inventory_service.rpc.calls.reserve import reserve_from_proto
-from inventory_service.rpc.plain_requests import as_plain, plain_reserve
-from inventory_service.rpc.response_bytes import bytes_field, hold_bytes, response_bytes
+from inventory_service.rpc.plain_requests import ParsedReserve, as_plain, message_of, plain_reserve
+from inventory_service.rpc.response_bytes import hold_bytes, rejection_bytes, response_bytes, varint
 from inventory_service.rpc.status import CallFailed, failed, status_message
 from inventory_service.rpc.validation import reject_unknown_fields
 
-Command: TypeAlias = Reserve | PlainReserve
-Outcome: TypeAlias = PlainHold | Granted | Rejected | CallFailed
-_RESPONSE_TAG = b"\x0a"  # ReserveResult.response
-_STATUS_TAG = b"\x12"  # ReserveResult.status
+Result: TypeAlias = PlainResult | Exception  # CallFailed: the request was not asked for
 log = structlog.get_logger()
 
 
 class ReserveJudge:
-    """Judges the requests of batches and streams one by one; each is counted as a Reserve is."""
+    """Judges the requests of batches and streams; each that is answered is counted as a Reserve is."""
 
-    def __init__(self, stock: Stock, outcomes: CountsOutcomes) -> None:
+    def __init__(self, stock: ManyReserves, outcomes: CountsOutcomes) -> None:
         self._stock = stock
         self._outcomes = outcomes
 
-    async def judge(self, command: Command) -> Outcome:
-        """The answer, or what Reserve would have failed with. Cancelled before it goes to Redis, it is dropped."""
-        try:
-            result: PlainResult
-            if isinstance(command, PlainReserve):
-                result = await self._stock.reserve_plain(command)
-            else:
-                result = await self._stock.reserve(command)
-        except Exception:  # any bug: it must not end the other requests
-            log.exception("unhandled_exception", call="Reserve", **current_caller.get().named)
-            return CallFailed(Failure(reasons.ERROR_REASON_OUTCOME_UNKNOWN))
-        if isinstance(result, Failure):
-            return failed(result, command.sale, command.reservation_id)
-        self._outcomes.count_reserve(result)
-        return result
+    def begin(self, take: Take) -> Asking:
+        """One batch or stream."""
+        count = self._outcomes.count_reserve
+
+        def count_and_take(key: Any, result: Result) -> None:
+            if not isinstance(result, Failure | Exception):
+                count(result)
+            take(key, result)
+
+        return self._stock.begin(count_and_take)
 
 
 def checked(
-    request: calls.ReserveRequest, tenant: str, within: calls.StreamReserveRequest | None = None
-) -> Command | CallFailed:
+    request: ParsedReserve, tenant: str, within: calls.StreamReserveRequest | None = None
+) -> Claim | CallFailed:
     """The units to hold, or what Reserve would have failed with before it asked the stock.
 
     A field that is unknown in the message that the request is `within` is as one in the request.
     """
+    if isinstance(request, Match):
+        return plain_reserve(request, tenant)
     try:
         if within is not None:
             reject_unknown_fields(within)
@@ -67,10 +61,44 @@ def checked(
         return error
 
 
-def result_bytes(request: calls.ReserveRequest, outcome: Outcome) -> bytes:
-    """The serialized ReserveResult of a request that was checked."""
-    if isinstance(outcome, CallFailed):
-        return bytes_field(_STATUS_TAG, status_message(outcome).SerializeToString())
-    if isinstance(outcome, PlainHold):
-        return bytes_field(_RESPONSE_TAG, hold_bytes(request.SerializeToString(), outcome))
-    return bytes_field(_RESPONSE_TAG, response_bytes(request, outcome))
+class ResultBytes:
+    """Serializes ReserveResults as a field of the message that they are in."""
+
+    def __init__(self, tag: bytes) -> None:
+        """`tag` is that field's."""
+        self._tag = tag
+        self._short = [self._head_of_response(length) for length in range(512)]  # the responses to most requests
+
+    def of(self, request: ParsedReserve, command: Claim | CallFailed, result: Result) -> tuple[bytes, bytes]:
+        """The result of a request that was checked, in two pieces."""
+        if isinstance(result, Failure | Exception):
+            status = b"\x12" + _field(status_message(_failed(command, result)).SerializeToString())
+            return self._tag, _field(status)
+        if isinstance(result, PlainHold):
+            raw = request.string if isinstance(request, Match) else request.SerializeToString()
+            response = hold_bytes(raw, result)
+        elif isinstance(result, Granted):
+            response = response_bytes(message_of(request), result)
+        else:
+            response = rejection_bytes(result)
+        length = len(response)
+        return self._short[length] if length < 512 else self._head_of_response(length), response
+
+    def _head_of_response(self, length: int) -> bytes:
+        """What stands before a response of so many bytes."""
+        head = b"\x0a" + varint(length)  # ReserveResult.response
+        return self._tag + varint(len(head) + length) + head
+
+
+def _field(content: bytes) -> bytes:
+    return varint(len(content)) + content
+
+
+def _failed(command: Claim | CallFailed, result: Failure | Exception) -> CallFailed:
+    """What Reserve would have failed with."""
+    if isinstance(command, CallFailed):
+        return command
+    if isinstance(result, Failure):
+        return failed(result, command.sale, command.reservation_id)
+    log.error("unhandled_exception", call="Reserve", exc_info=result, **current_caller.get().named)
+    return CallFailed(Failure(reasons.ERROR_REASON_OUTCOME_UNKNOWN))

@@ -3,29 +3,37 @@
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple
 
 from holdfast.inventory.v1 import error_reason_pb2 as reasons
-from holdfast.inventory.v1 import inventory_service_pb2 as calls
 
+from inventory_service.domain.many_reserves import Claim
 from inventory_service.domain.results import Failure
 from inventory_service.rpc.auth import tenant_of
+from inventory_service.rpc.bulk_requests import ParsedMessage, PlainMessage
 from inventory_service.rpc.calls.call import Context
-from inventory_service.rpc.calls.reserve_results import Command, Outcome, ReserveJudge, checked, result_bytes
+from inventory_service.rpc.calls.reserve_results import ReserveJudge, Result, ResultBytes, checked
 from inventory_service.rpc.middleware import UNPARSABLE
+from inventory_service.rpc.plain_requests import ParsedReserve, plain_reserve
 from inventory_service.rpc.rate import CallerRate
-from inventory_service.rpc.response_bytes import bytes_field, varint
+from inventory_service.rpc.response_bytes import varint
 from inventory_service.rpc.slots import StreamSlots
 from inventory_service.rpc.status import CallFailed
 from inventory_service.rpc.stream_life import StreamLife
 
 WINDOW = 256  # messages of a stream that are read and not yet written
 AGAIN_S = 0.05  # until a message is asked again that a queue was too full for
-_CORRELATION_TAG = b"\x08"  # StreamReserveResponse.correlation_id
-_RESULT_TAG = b"\x12"  # StreamReserveResponse.result
+_NUMBER_TAG = b"\x08"  # StreamReserveResponse.correlation_id
+_RESULTS = ResultBytes(b"\x12")  # StreamReserveResponse.result
 _64_BITS = 2**64 - 1
 
-Judging: TypeAlias = "asyncio.Task[bytes | None]"
+
+class _Item(NamedTuple):
+    """A message that was read and is not yet answered."""
+
+    number: bytes  # its correlation_id, as the field of that in the answer
+    request: ParsedReserve
+    command: Claim | CallFailed  # the latter was not asked for
 
 
 class StreamReserveCalls:
@@ -48,7 +56,7 @@ class StreamReserveCalls:
 
 
 class _ReserveStream:
-    """One stream: a reader, a task for each message that is being judged, and a writer."""
+    """One stream: a reader and a writer; between them a message is an entry in the queue of its shard."""
 
     def __init__(
         self,
@@ -58,16 +66,18 @@ class _ReserveStream:
         write: Callable[[bytes], Awaitable[None]],
         wait_for_token: Callable[[], Awaitable[None]] | None,
     ) -> None:
-        self._judge = judge
+        self._asking = judge.begin(self._take)
         self._slots = slots
         self._tenant = tenant
         self._write = write
         self._wait_for_token = wait_for_token
-        self._window = asyncio.Semaphore(WINDOW)
-        self._judging: set[Judging] = set()
-        self._judged: deque[Judging] = deque()  # and not yet written
+        self._unwritten = 0  # messages that were read
+        self._wake_reader = asyncio.Event()  # there is room for another one
+        self._asked = 0  # of those, not yet judged; each has a slot
+        self._judged: deque[tuple[_Item, Result | None]] = deque()  # None: not while the stream lived
         self._wake_writer = asyncio.Event()
         self._is_over = False  # the life of the stream; what was not judged by then need not be
+        self._has_ended = False
         self._has_read_all = False
         self._left_unanswered = False
 
@@ -86,7 +96,7 @@ class _ReserveStream:
             if self._left_unanswered:
                 raise CallFailed(Failure(reasons.ERROR_REASON_SERVER_DRAINING))
         finally:
-            await _cancelled(reading, writing, ending, *self._judging)
+            await self._close(reading, writing, ending)
 
     async def _end(self, life: StreamLife, reading: "asyncio.Task[bool]") -> None:
         """Stop reading once the life of the stream is over; return when there is no time left for answers either."""
@@ -97,76 +107,88 @@ class _ReserveStream:
             reading.cancel()
         await life.out_of_time()
 
+    async def _close(self, *tasks: "asyncio.Task[Any]") -> None:
+        """What is not judged gives its slot back; whatever went to Redis is judged without the stream."""
+        self._has_ended = True
+        for task in tasks:
+            task.cancel()
+        await self._asking.close()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for _ in range(self._asked):
+            self._slots.give_back()
+
     async def _read(self, requests: AsyncIterator[Any]) -> bool:
         """Until the caller half-closes; False if its last bytes were no message."""
         try:
-            await self._window.acquire()
             async for message in requests:
                 if message is UNPARSABLE:
                     return False
                 if self._wait_for_token is not None:
                     await self._wait_for_token()
-                await self._slots.take()
+                if not self._slots.take_at_once():
+                    await self._slots.take()
                 self._begin(message)
-                await self._window.acquire()
+                while self._unwritten >= WINDOW:
+                    self._wake_reader.clear()
+                    await self._wake_reader.wait()
             return True
         finally:
             self._has_read_all = True
             self._wake_writer.set()
 
-    def _begin(self, message: calls.StreamReserveRequest) -> None:
-        """Judge a message that has a slot; one that is cancelled before its task began gives the slot back too."""
-        judging = asyncio.create_task(self._answer(message))
-        self._judging.add(judging)
-        judging.add_done_callback(self._end_judging)
+    def _begin(self, message: ParsedMessage) -> None:
+        """Ask for a message that has a slot."""
+        item = _item(message, self._tenant)
+        self._unwritten += 1
+        self._asked += 1
+        self._ask(item)
 
-    def _end_judging(self, judging: Judging) -> None:
-        self._judging.discard(judging)
+    def _ask(self, item: _Item) -> None:
+        if isinstance(item.command, CallFailed):
+            self._take(item, item.command)
+        elif not self._has_ended:
+            self._asking.ask((item,), (item.command,))
+
+    def _take(self, item: _Item, result: Result) -> None:
+        """A queue that is full is waited for, as a slot is: no message of a stream fails with OVERLOADED."""
+        if isinstance(result, Failure) and result.reason == reasons.ERROR_REASON_OVERLOADED:
+            if not self._is_over:
+                asyncio.get_running_loop().call_later(AGAIN_S, self._ask, item)
+                return
+            self._judged.append((item, None))
+        else:
+            self._judged.append((item, result))
+        self._asked -= 1
         self._slots.give_back()
-        if not judging.cancelled():
-            self._judged.append(judging)
-            self._wake_writer.set()
-
-    async def _answer(self, message: calls.StreamReserveRequest) -> bytes | None:
-        """The serialized answer; None if the message was not judged while the stream lived.
-
-        A queue that is full is waited for, as a slot is: no message of a stream fails with OVERLOADED.
-        """
-        command = checked(message.request, self._tenant, within=message)
-        outcome = command if isinstance(command, CallFailed) else await self._outcome_of(command)
-        if outcome is None:
-            return None
-        number = message.correlation_id
-        head = _CORRELATION_TAG + varint(number & _64_BITS) if number else b""
-        return head + bytes_field(_RESULT_TAG, result_bytes(message.request, outcome))
-
-    async def _outcome_of(self, command: Command) -> Outcome | None:
-        while True:
-            outcome = await self._judge.judge(command)
-            if not (isinstance(outcome, CallFailed) and outcome.failure.reason == reasons.ERROR_REASON_OVERLOADED):
-                return outcome
-            if self._is_over:
-                return None
-            await asyncio.sleep(AGAIN_S)
+        self._wake_writer.set()
 
     async def _write_answers(self) -> None:
         """Until all that was read is answered."""
         while True:
             while self._judged:
-                answer = self._judged.popleft().result()
-                if answer is None:
+                item, result = self._judged.popleft()
+                if result is None:
                     self._left_unanswered = True
                 else:
-                    await self._write(answer)
-                self._window.release()
-            if self._has_read_all and not self._judging:
+                    await self._write(_answer(item, result))
+                self._unwritten -= 1
+                if self._unwritten == WINDOW - 1:
+                    self._wake_reader.set()
+            if self._has_read_all and not self._asked:
                 return
             self._wake_writer.clear()
             await self._wake_writer.wait()
 
 
-async def _cancelled(*tasks: "asyncio.Task[Any]") -> None:
-    """Cancel tasks and wait for their end."""
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+def _item(message: ParsedMessage, tenant: str) -> _Item:
+    if isinstance(message, PlainMessage):
+        return _Item(message.number, message.request, plain_reserve(message.request, tenant))
+    number = message.correlation_id
+    head = _NUMBER_TAG + varint(number & _64_BITS) if number else b""
+    return _Item(head, message.request, checked(message.request, tenant, within=message))
+
+
+def _answer(item: _Item, result: Result) -> bytes:
+    """The serialized StreamReserveResponse."""
+    number, request, command = item
+    return b"%b%b%b" % (number, *_RESULTS.of(request, command, result))

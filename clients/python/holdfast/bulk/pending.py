@@ -13,22 +13,32 @@ ReserveAnswer = ReserveResponse | HoldfastError
 class PendingReserve:
     """A request with its latest answer, which is an error while it may be repeated."""
 
+    __slots__ = ("_answer", "_outcome", "attempts", "request", "was_sent")
+
     def __init__(self, request: ReserveRequest) -> None:
         self.request = request
-        self.outcome = Outcome()
         self.attempts: Attempts | None = None  # from its first failure on, where it is repeated by itself
         self.was_sent = False
-        self.answer: ReserveAnswer = self.error(HoldfastError, grpc.StatusCode.UNKNOWN, "It was not asked.")
+        self._answer: ReserveAnswer | None = None
+        self._outcome: Outcome | None = None  # from its first failure on
+
+    @property
+    def answer(self) -> ReserveAnswer:
+        """The latest one."""
+        if self._answer is None:
+            self._answer = self.error(HoldfastError, grpc.StatusCode.UNKNOWN, "It was not asked.")
+        return self._answer
 
     @property
     def failed(self) -> HoldfastError | None:
         """The error of its latest attempt, if that failed."""
-        return self.answer if isinstance(self.answer, HoldfastError) else None
+        answer = self.answer
+        return answer if isinstance(answer, HoldfastError) else None
 
     @property
     def may_be_repeated(self) -> bool:
         """Whether its latest attempt failed in a way that a repeat may mend."""
-        return isinstance(self.answer, HoldfastError) and self.answer.repeatable
+        return self.failed is not None and self.failed.repeatable
 
     @property
     def is_given_up(self) -> bool:
@@ -38,7 +48,7 @@ class PendingReserve:
     def take(self, result: ReserveResult) -> None:
         """Take the answer of a server."""
         if result.HasField("response"):
-            self.answer = result.response
+            self._answer = result.response
         elif result.HasField("status"):
             self.fail(error_from_status(result.status, self.request))
         else:
@@ -48,8 +58,9 @@ class PendingReserve:
 
     def fail(self, error: HoldfastError) -> None:
         """Take the error of an attempt, which is told whether an attempt before it may have done what is asked."""
-        self.outcome.add(error)
-        self.answer = error
+        self._outcome = self._outcome or Outcome()
+        self._outcome.add(error)
+        self._answer = error
 
     def error(self, kind: type[HoldfastError], code: grpc.StatusCode, message: str) -> HoldfastError:
         """An error that this client makes, about this request."""

@@ -2,15 +2,15 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 
 import grpc
 
-from holdfast.bulk.coalescing import Coalescer, Coalescing
+from holdfast.bulk.coalescing import Coalescing
 from holdfast.caller import Caller
-from holdfast.connections import Connections
-from holdfast.errors import Details, NoAnswer
+from holdfast.connections import Stubs
+from holdfast.errors import Details, HoldfastError, NoAnswer
 from holdfast.inventory.v1.inventory_service_pb2 import (
     ChangeReservationRequest,
     ChangeReservationResponse,
@@ -65,30 +65,31 @@ class ReservationCalls(Caller):
         return await self._ask(lambda stubs: stubs.buyers.Reserve, request, attempt_s=self._retry.attempt_s)
 
     async def _reserve_with_others(self, request: ReserveRequest, coalescing: Coalescing) -> ReserveResponse:
+        """Send the request with others or, where that does not answer it, alone."""
         connections = self._pool.connections()
         attempts = Attempts(self._retry, self._budget)
-        answering = self._in_a_batch(request, attempts, connections, coalescing.of(connections))
-        return await self._within_patience(answering, connections, attempts, request)
-
-    async def _in_a_batch(
-        self, request: ReserveRequest, attempts: Attempts, connections: Connections, coalescer: Coalescer
-    ) -> ReserveResponse:
-        """Send the request with others or, where that does not answer it, alone."""
-        answer, turn = None, None
-        metadata = self._metadata_of(request)
-        timeout_s = attempts.begin()
+        turn: int | None = None
+        refused: HoldfastError | None
+        metadata, timeout_s = self._metadata_of(request), attempts.begin()
         try:
-            async with asyncio.timeout(timeout_s) as limit:
-                answer, turn = await coalescer.ask(request, timeout_s, connections, metadata)
+            answer, turn = await coalescing.of(connections).ask(request, timeout_s, connections, metadata)
         except TimeoutError:
-            if not limit.expired():
-                raise
-            answer = NoAnswer(grpc.StatusCode.DEADLINE_EXCEEDED, "No answer came.", Details(ids=ids_of(request)))
-        if isinstance(answer, ReserveResponse):
-            return answer
-        if answer:
-            await asyncio.sleep(attempts.delay_after(answer))
-        servers = connections.in_turn(turn)
+            if self._pool.is_closed:
+                raise self._ended(request, attempts) from None
+            refused = NoAnswer(grpc.StatusCode.DEADLINE_EXCEEDED, "No answer came.", Details(ids=ids_of(request)))
+        else:
+            if isinstance(answer, ReserveResponse):
+                return answer
+            refused = answer
+        alone = self._alone(request, attempts, connections.in_turn(turn), refused)
+        return await self._within_patience(alone, connections, attempts, request)
+
+    async def _alone(
+        self, request: ReserveRequest, attempts: Attempts, servers: Iterator[Stubs], refused: HoldfastError | None
+    ) -> ReserveResponse:
+        """Send a request that a batch has refused, or has not sent."""
+        if refused:
+            await asyncio.sleep(attempts.delay_after(refused))
         return await self._until_answered(lambda stubs: stubs.buyers.Reserve, request, attempts, servers)
 
     async def confirm(

@@ -1,7 +1,6 @@
 """How a StreamReserve ends: with which status, and with nothing left behind."""
 
 import asyncio
-from typing import Any
 
 import pytest
 from holdfast.inventory.v1 import inventory_service_pb2 as calls
@@ -151,27 +150,6 @@ async def test_a_caller_that_cancels_leaves_nothing_behind(where: str) -> None:
     assert nothing_is_left(served)
     assert answer.cancelled() is (where == "judging")
     assert served.meter.codes == ["CANCELLED"]
-
-
-async def test_a_message_that_is_cancelled_before_it_is_judged_gives_its_slot_back() -> None:
-    """Its task never began, so nothing in it runs."""
-    served = Served(stock := ToldStock())
-    stream = Stream(served)
-    begin = stream_reserve._ReserveStream._begin
-
-    def begin_and_cancel(self: Any, message: Any) -> None:
-        begin(self, message)
-        stream.call.cancel()
-        for judging in self._judging:
-            judging.cancel()
-
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(stream_reserve._ReserveStream, "_begin", begin_and_cancel)
-        stream.send("r")
-        await asyncio.wait([stream.call])
-
-    assert stock.asked == []
-    assert nothing_is_left(served)
 
 
 async def test_a_peer_that_is_gone_when_an_answer_is_written_ends_the_stream() -> None:

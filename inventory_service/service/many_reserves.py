@@ -1,0 +1,115 @@
+"""Asks for the Reserves of a batch or a stream, without a task, a Future or a context for each of them."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextvars import copy_context
+from functools import partial
+from typing import Any, TypeAlias
+
+from inventory_service.domain.many_reserves import Claim, Take
+from inventory_service.domain.plain_reserve import PlainHold, PlainReserve, PlainResult, general
+from inventory_service.domain.ports import Stock
+from inventory_service.service.archive_fallback import ArchiveFallback, may_have_left
+from inventory_service.service.batcher import Batcher
+
+Judge: TypeAlias = Callable[[], Awaitable[PlainResult]]
+
+
+class AskedAlone:
+    """Many Reserves of a stock that no batcher is in front of: a task for each."""
+
+    def __init__(self, stock: Stock) -> None:
+        self._stock = stock
+
+    def begin(self, take: Take) -> "_AskedAlone":
+        return _AskedAlone(self._reserve, take)
+
+    async def _reserve(self, request: Claim) -> PlainResult:
+        if isinstance(request, PlainReserve):
+            return await self._stock.reserve_plain(request)
+        return await self._stock.reserve(request)
+
+
+class AskedTogether:
+    """Many Reserves of a batcher, which gets those of a batch at once; the ledger judges what has left Redis."""
+
+    def __init__(self, batcher: Batcher, archive: ArchiveFallback) -> None:
+        self._batcher = batcher
+        self._archive = archive
+
+    def begin(self, take: Take) -> "_AskedTogether":
+        return _AskedTogether(self._batcher, self._archive, take)
+
+
+class _Judging:
+    """The tasks of one batch or stream; each ends with one answer."""
+
+    def __init__(self, take: Take) -> None:
+        self._take = take
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._context = copy_context()  # which says until when the caller waits
+        self.is_over = False
+
+    async def close(self) -> None:
+        self.is_over = True
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _begin(self, key: Any, judge: Judge) -> None:
+        task = asyncio.get_running_loop().create_task(self._run(key, judge), context=self._context.copy())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _run(self, key: Any, judge: Judge) -> None:
+        result: PlainResult | Exception
+        try:
+            result = await judge()
+        except Exception as error:  # noqa: BLE001 - any bug: it must not end the other requests
+            result = error
+        self._take(key, result)
+
+
+class _AskedAlone(_Judging):
+    def __init__(self, reserve: Callable[[Claim], Awaitable[PlainResult]], take: Take) -> None:
+        super().__init__(take)
+        self._reserve = reserve
+
+    def ask(self, keys: Sequence[Any], requests: Sequence[Claim]) -> None:
+        for key, request in zip(keys, requests, strict=True):
+            self._begin(key, partial(self._reserve, request))
+
+
+class _AskedTogether(_Judging):
+    def __init__(self, batcher: Batcher, archive: ArchiveFallback, take: Take) -> None:
+        super().__init__(take)
+        self._batcher = batcher
+        self._archive = archive
+
+    def ask(self, keys: Sequence[Any], requests: Sequence[Claim]) -> None:
+        self._batcher.reserve_each(requests, [_Answer(self, *pair) for pair in zip(keys, requests, strict=True)])
+
+    def answered(self, key: Any, request: Claim, result: PlainResult) -> None:
+        if isinstance(result, PlainHold) or not may_have_left(result):
+            self._take(key, result)
+        else:
+            self._begin(key, partial(self._archive.judge_archived, general(request), result))
+
+
+class _Answer:
+    """Takes the place of a Future in the queue."""
+
+    __slots__ = ("_asking", "_key", "_request")
+
+    def __init__(self, asking: _AskedTogether, key: Any, request: Claim) -> None:
+        self._asking = asking
+        self._key = key
+        self._request = request
+
+    def done(self) -> bool:
+        """Whether no answer is wanted any more."""
+        return self._asking.is_over
+
+    def set_result(self, result: PlainResult) -> None:
+        self._asking.answered(self._key, self._request, result)
