@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 import grpc
 from holdfast.inventory.v1 import inventory_service_pb2 as calls
 from holdfast.inventory.v1.reservation_pb2 import Line
+from holdfast_bench.load import SKU, Load, LoadFailed
 from holdfast_embedded.ports import LOOPBACK, free_port
 from redis import Redis
 
@@ -32,7 +33,6 @@ from bench.cpu import CpuWatch
 from bench.machine import ROOT, machine_and_commit
 from bench.programs import running
 from bench.rounds import RoundDisturbed, TooManyDisturbed, ratios, rotated, spread, take_rounds
-from holdfast_bench.load import SKU, Load, LoadFailed
 
 SERVICE = "/holdfast.inventory.v1.InventoryService"
 UNARY, BATCH, STREAM = "unary", "batches of 100", "one stream"

@@ -146,7 +146,9 @@ def profiles_table(results: Mapping[str, Results]) -> list[str]:
     profiles = results.get("profiles")
     rows = ["| process | share of its CPU |", "|---|---|"]
     if profiles:
-        shares = {name: one["packages"] for name, one in profiles["processes"].items()}
+        shares: dict[str, Mapping[str, float]] = {}
+        for name, one in profiles["processes"].items():
+            shares |= {name: one["packages"], f"{name}, by thread": one["threads"]}
         for name, packages in {**shares, "Redis": profiles["redis"]}.items():
             most = [f"{package} {share:.0%}" for package, share in packages.items() if share >= LEAST_SHARE]
             rows.append(f"| {name} | {', '.join(most)} |")

@@ -24,6 +24,8 @@ from holdfast.client import Client
 from holdfast.inventory.v1.inventory_service_pb2 import ReserveRequest
 from holdfast.inventory.v1.reservation_pb2 import Line
 from holdfast.retry import RetryPolicy
+from holdfast_bench import ghz
+from holdfast_bench.load import Claim, Load, LoadFailed
 from redis import Redis
 
 from bench.builds import HOLD_TTL, Build, serving
@@ -32,8 +34,6 @@ from bench.machine import ROOT, commit_of, machine
 from bench.process_use import ProcessUse
 from bench.programs import ProgramFailed
 from bench.rounds import quartiles, rotated
-from holdfast_bench import ghz
-from holdfast_bench.load import Claim, Load, LoadFailed
 
 TITLES = {
     "sales": "Sales that are bought from in turn",
@@ -116,19 +116,28 @@ def main() -> int:
     if why := ghz.missing():
         print(f"failed: {why}", file=sys.stderr)
         return 1
+    file = arguments.results / "growth.json"
+    result = begun(file, arguments)
+    arguments.results.mkdir(parents=True, exist_ok=True)
     try:
         with tempfile.TemporaryDirectory(prefix="holdfast-growth-") as folder:
-            points = dict(measured(Path(folder), arguments))
+            for name, points in measured(Path(folder), arguments):
+                result["points"][name] = points
+                file.write_text(json.dumps(result, indent=1) + "\n")
     except (LoadFailed, ProgramFailed) as error:
         print(f"failed: {error}", file=sys.stderr)
         return 1
-    arguments.results.mkdir(parents=True, exist_ok=True)
-    taken = datetime.now(UTC).isoformat(timespec="seconds")
-    command = " ".join(["python -m bench.growth", *sys.argv[1:]])
-    head = {"command": command, "taken": taken, "machine": machine(), "commit": commit_of(ROOT)}
-    result = {**head, "seconds": arguments.seconds, "rounds": arguments.rounds, "titles": TITLES, "points": points}
-    (arguments.results / "growth.json").write_text(json.dumps(result, indent=1) + "\n")
     return 0
+
+
+def begun(file: Path, arguments: argparse.Namespace) -> dict[str, Any]:
+    """What the JSON begins with, and the points that it has from an earlier run of the same kind and commit."""
+    taken = datetime.now(UTC).isoformat(timespec="seconds")
+    head = {"command": "python -m bench.growth", "taken": taken, "machine": machine(), "commit": commit_of(ROOT)}
+    kind = {"seconds": arguments.seconds, "rounds": arguments.rounds, "most": arguments.most}
+    earlier = json.loads(file.read_text()) if file.exists() else {}
+    is_same = all(earlier.get(key) == value for key, value in {**kind, "commit": head["commit"]}.items())
+    return {**head, **kind, "titles": TITLES, "points": earlier["points"] if is_same else {}}
 
 
 def parsed() -> argparse.Namespace:
@@ -150,8 +159,9 @@ def measured(folder: Path, arguments: argparse.Namespace) -> Iterator[tuple[str,
             yield name, [_with_workers(folder, count, arguments) for count in sizes_to(4, arguments.most, factor=2)]
             continue
         with serving(ROOT, folder / name) as build:
-            yield name, KINDS[name](build, arguments)
+            points = KINDS[name](build, arguments)
             print(f"{name}: {build.audit(arguments.deadline)}", file=sys.stderr, flush=True)
+        yield name, points
 
 
 def _beside(build: Build, arguments: argparse.Namespace, points: Sequence[Point]) -> list[dict[str, Any]]:

@@ -18,7 +18,6 @@ from pathlib import Path
 
 from holdfast.inventory.v1.inventory_service_pb2 import ReserveRequest
 from holdfast.inventory.v1.reservation_pb2 import Line
-
 from holdfast_bench.load import METHOD, SKU, Load, LoadFailed, Report
 
 SOURCE = Path(__file__).with_name("fresh_ids.c")
@@ -74,6 +73,7 @@ def _command(load: Load, body: Path, log: Path) -> list[str]:
         *(f"--clients={load.connections}", f"--max-concurrent-streams={load.streams}"),
         *(f"--data={body}", "--header=content-type: application/grpc", "--header=te: trailers"),
         *([f"--header=authorization: Bearer {load.token}"] if load.token else []),
+        *([f"--rps={load.rate / load.connections:g}"] if load.rate else []),
         f"http://{load.address}/{METHOD}",
     ]
 

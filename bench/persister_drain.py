@@ -3,85 +3,49 @@
 The commits lie in Kafka before the persister starts. The clock runs from the first commit that is seen applied (what
 was applied by then does not count) until every commit is in the ledger and every fact is confirmed by Kafka. Then the
 ledger is compared with what was generated; there is no figure for a ledger that is wrong.
+
+A backlog of more than an embedded broker keeps needs --kafka, on which each drain makes topics of its own.
+
+With --other, two checkouts drain the same backlog in turn, each time on new servers, and this one twice in each round:
+the ratio of a build to itself shows the noise.
 """
 
 import argparse
 import asyncio
-import random
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import asyncpg
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+import psutil
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from holdfast_embedded.broker import Broker
 from holdfast_embedded.postgres import Postgres
 
-from bench.commits import CONFIRMED, HELD, RELEASED, FakeShard, MadeCommit, record
-from bench.machine import ROOT, machine_and_commit
+from bench.backlog import OPEN_SHARDS, ORDERS, RECORD_BYTES, History, make_topics, preload
+from bench.machine import ROOT, commit_of, machine_and_commit
 from bench.programs import run_to_end, running
+from bench.rounds import ratios, rotated, spread
 
-COMMITS, ORDERS = "holdfast.commits.v1", "holdfast.orders.v1"
-RECORD_BYTES = 250_000
 PARTITION_BYTES = 4_500_000  # the embedded broker keeps only the last 5 MiB of a partition
-COMMIT_OVERHEAD_BYTES = 60  # its hash and lengths in a record
-# In the epoch of the generated commits, as `holdfast init` would in the one that it draws.
-OPEN_SHARDS = """
-insert into shard_watermark (shard, shards, epoch, seq, hash, settled_epoch, settled_seq, facts_epoch, facts_seq)
-select shard, $1, 1, 0, '', 1, 0, 1, 0 from generate_series(0, $1 - 1) as shard"""
+THIS, TWIN, OTHER = "this", "twin", "other"
 DEADLINE_S = 300
 PROGRAM_S = 120.0
 
 
-@dataclass
-class History:
-    """What one shard's Redis would have done: a sale, then batches of reserves, each settled in part afterwards."""
+class Drain(NamedTuple):
+    """One drain: CPU a reservation of the persister and of Postgres, and the most memory that the persister took."""
 
-    number: int
-    batch: int  # reservations that one script call makes
-    changes: int = 0
-    held: int = 0
-    sold: int = 0
-
-    def __post_init__(self) -> None:
-        self.shard = FakeShard(self.number)
-        self.sale_id = f"sale-{self.number}"
-
-    def make(self, reservations: int, confirmed: float, released: float) -> None:
-        """Generate the commits; `confirmed` and `released` are shares of the reservations."""
-        generator = random.Random(self.number)
-        self.shard.open_sale(self.sale_id, lamp=reservations)
-        for first in range(0, reservations, self.batch):
-            names = [f"reservation-{number:08}" for number in range(first, min(first + self.batch, reservations))]
-            self._move([(name, HELD) for name in names], buyer=f"buyer-{first % 5000:05}")
-            chances = ((name, generator.random()) for name in names)
-            ends = [(name, chance < confirmed) for name, chance in chances if chance < confirmed + released]
-            self._move([(name, CONFIRMED if paid else RELEASED) for name, paid in ends])
-            self.held += len(names) - len(ends)
-            self.sold += sum(paid for _, paid in ends)
-
-    def records(self, at_most: int = RECORD_BYTES) -> list[bytes]:
-        """The commits as the relay would send them."""
-        cut: list[list[MadeCommit]] = [[]]
-        size = 0
-        for commit in self.shard.commits:
-            if size + len(commit.payload) > at_most and cut[-1]:
-                cut.append([])
-                size = 0
-            cut[-1].append(commit)
-            size += len(commit.payload) + COMMIT_OVERHEAD_BYTES
-        return [record(self.number, commits) for commits in cut]
-
-    def _move(self, moves: list[tuple[str, int]], buyer: str = "") -> None:
-        if moves:
-            self.shard.moves(*moves, buyer=buyer, sale_id=self.sale_id)
-            self.changes += len(moves)
+    per_s: float
+    persister_us: float
+    postgres_us: float
+    memory_mib: float
 
 
 def main() -> int:
@@ -90,24 +54,21 @@ def main() -> int:
     histories = [History(number, arguments.batch) for number in range(arguments.shards)]
     for history in histories:
         history.make(arguments.reservations // arguments.shards, arguments.confirmed, arguments.released)
-        size = sum(map(len, history.records()))
+        size = 0 if arguments.kafka else sum(map(len, history.records(arguments.record_bytes)))
         if size > PARTITION_BYTES:
-            print(f"shard {history.number} has {size} bytes, more than the embedded broker keeps: lower --reservations")
+            print(f"shard {history.number} has {size} bytes, more than the embedded broker keeps: use --kafka")
             return 2
-    print(machine_and_commit())
-    rates = []
-    for number in range(1, arguments.runs + 1):
-        with tempfile.TemporaryDirectory(prefix="holdfast-drain-") as folder:
-            rate = asyncio.run(measure(Path(folder), histories, arguments.record_bytes))
-        if rate is None:
-            return 1
-        print(f"run {number}: {rate:,.0f} reservations/s", flush=True)
-        rates.append(rate)
+    other = f"; other: commit {commit_of(arguments.other)}" if arguments.other else ""
     changes = sum(history.changes for history in histories)
-    print(
-        f"median of {len(rates)}: {statistics.median(rates):,.0f} reservations/s"
-        f" ({arguments.reservations:,} reservations, {changes:,} changes and facts, {arguments.shards} shards)"
-    )
+    commits = sum(len(history.shard.commits) for history in histories)
+    print(f"{machine_and_commit()}{other}\n{changes:,} changes and facts in {commits:,} commits", flush=True)
+    builds = {THIS: ROOT, **({TWIN: ROOT, OTHER: arguments.other} if arguments.other else {})}
+    rounds: list[Mapping[str, Drain]] = []
+    for number in range(arguments.runs):
+        drains = {name: drained(builds[name], histories, arguments) for name in rotated(list(builds), number)}
+        print("; ".join(f"{name} {drain.per_s:,.0f}/s" for name, drain in sorted(drains.items())), flush=True)
+        rounds.append(drains)
+    print("\n".join(figures(rounds)))
     return 0
 
 
@@ -124,51 +85,102 @@ def parsed() -> argparse.Namespace:
         default=RECORD_BYTES,
         help="of a Kafka record; 1: a record for each commit, as of a quiet sale (%(default)s)",
     )
-    parser.add_argument("--runs", type=int, default=5, help="each on new servers (%(default)s)")
+    parser.add_argument("--runs", type=int, default=5, help="rounds, each on new servers (%(default)s)")
+    parser.add_argument("--kafka", default="", help="brokers of a Kafka (an embedded broker)")
+    parser.add_argument("--other", type=Path, help="another checkout, with its .venv, to compare with")
     return parser.parse_args()
 
 
-async def measure(folder: Path, histories: list[History], record_bytes: int) -> float | None:
-    """One drain on new servers: reservations/s, or None if the ledger is wrong."""
-    with servers(folder, len(histories)) as environment:
-        run_to_end(ROOT, PROGRAM_S, "order_persister", "migrate", **environment)
-        brokers = environment["HOLDFAST_KAFKA_BROKERS"]
-        await preload(brokers, histories, record_bytes)
+def figures(rounds: Sequence[Mapping[str, Drain]]) -> Iterator[str]:
+    """Medians and quartiles of each build, and in proportion to the other one."""
+    yield "| build | reservations/s | persister CPU us | Postgres CPU us | persister MiB | of the other |"
+    yield "|---|---|---|---|---|---|"
+    for name in (THIS, TWIN, OTHER):
+        if name not in rounds[0]:
+            continue
+        columns = zip(*(drains[name] for drains in rounds), strict=True)
+        values = [spread(column, digits) for column, digits in zip(columns, (0, 1, 1, 0), strict=True)]
+        to_other = spread(ratios(rounds, name, OTHER, lambda drain: drain.per_s), 2) if OTHER in rounds[0] else ""
+        yield f"| {name} | {' | '.join(values)} | {to_other} |"
+    if TWIN in rounds[0]:
+        yield f"twin of this: {spread(ratios(rounds, TWIN, THIS, lambda drain: drain.per_s), 2)}"
+
+
+def drained(checkout: Path, histories: Sequence[History], arguments: argparse.Namespace) -> Drain:
+    """One drain by a checkout's persister, on new servers."""
+    with tempfile.TemporaryDirectory(prefix="holdfast-drain-") as folder:
+        return asyncio.run(measure(checkout, Path(folder), histories, arguments))
+
+
+async def measure(checkout: Path, folder: Path, histories: Sequence[History], arguments: argparse.Namespace) -> Drain:
+    """One drain; SystemExit if the ledger is wrong."""
+    with servers(folder, len(histories), arguments.kafka) as (postgres, environment):
+        run_to_end(checkout, PROGRAM_S, "order_persister", "migrate", **environment)
+        brokers, prefix = environment["HOLDFAST_KAFKA_BROKERS"], environment["HOLDFAST_KAFKA_PREFIX"]
+        if prefix:
+            await make_topics(brokers, prefix, len(histories))
+        await preload(brokers, prefix, histories, arguments.record_bytes)
         db = await asyncpg.connect(environment["HOLDFAST_POSTGRES_DSN"])
         await db.execute(OPEN_SHARDS, len(histories))
-        with running(ROOT, folder / "persist.log", "order_persister", "persist", **environment) as process:
-            rate = await drain(db, histories, process)
-            differences = await find_differences(db, brokers, histories)
+        with running(checkout, folder / "persist.log", "order_persister", "persist", **environment) as process:
+            drain = await drain_of(db, histories, process, postgres)
+            differences = await find_differences(db, brokers, prefix, histories)
         await db.close()
-    for difference in differences:
-        print(f"WRONG: {difference}")
-    return None if differences else rate
+    if differences:
+        raise SystemExit("\n".join(f"WRONG: {difference}" for difference in differences))
+    return drain
 
 
-async def drain(
-    db: "asyncpg.Connection[asyncpg.Record]", histories: list[History], process: subprocess.Popen[bytes]
-) -> float:
-    """Reservations/s from the first that are seen applied to the last fact."""
+async def drain_of(
+    db: "asyncpg.Connection[asyncpg.Record]",
+    histories: Sequence[History],
+    process: "subprocess.Popen[bytes]",
+    postgres: int,
+) -> Drain:
+    """Wait from the first reservations that are seen applied to the last fact."""
     ends = {history.number: len(history.shard.commits) for history in histories}
-    counted, started, deadline = 0, 0.0, time.monotonic() + DEADLINE_S
-    while time.monotonic() < deadline:
-        if not started and await db.fetchval("select count(*) from journal"):
-            started = time.monotonic()
-            counted = await db.fetchval("select count(*) from reservation")
-        marks = {
-            row["shard"]: row["facts_seq"] for row in await db.fetch("select shard, facts_seq from shard_watermark")
-        }
-        if marks == ends:
-            total = await db.fetchval("select count(*) from reservation")
-            return float((total - counted) / (time.monotonic() - started))
-        if process.poll() is not None:
-            raise SystemExit(f"the persister ended with code {process.returncode}")
-        await asyncio.sleep(0.05)
-    raise TimeoutError(f"not drained within {DEADLINE_S} s")
+    deadline = time.monotonic() + DEADLINE_S
+    while not await db.fetchval("select count(*) from journal"):
+        await next_look(process, deadline)
+    started, counted = time.monotonic(), await db.fetchval("select count(*) from reservation")
+    before = cpu_s(process.pid), cpu_s(postgres)
+    marks = "select shard, facts_seq from shard_watermark"
+    while {row["shard"]: row["facts_seq"] for row in await db.fetch(marks)} != ends:
+        await next_look(process, deadline)
+    elapsed_s, after = time.monotonic() - started, (cpu_s(process.pid), cpu_s(postgres))
+    drained = await db.fetchval("select count(*) from reservation") - counted
+    persister_us, postgres_us = ((end - start) * 1e6 / drained for start, end in zip(before, after, strict=True))
+    return Drain(drained / elapsed_s, persister_us, postgres_us, most_memory_mib(process.pid))
+
+
+async def next_look(process: "subprocess.Popen[bytes]", deadline: float) -> None:
+    if process.poll() is not None:
+        raise SystemExit(f"the persister ended with code {process.returncode}")
+    if time.monotonic() > deadline:
+        raise TimeoutError(f"not drained within {DEADLINE_S} s")
+    await asyncio.sleep(0.05)
+
+
+def cpu_s(pid: int) -> float:
+    """CPU seconds of a process and its children so far; those that have ended are left out."""
+    total = 0.0
+    for process in (psutil.Process(pid), *psutil.Process(pid).children(recursive=True)):
+        try:
+            times = process.cpu_times()
+        except psutil.NoSuchProcess:
+            continue
+        total += times.user + times.system
+    return total
+
+
+def most_memory_mib(pid: int) -> float:
+    """The most resident memory that a process has taken, in MiB."""
+    (line,) = [line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmHWM")]
+    return int(line.split()[1]) / 1024
 
 
 async def find_differences(
-    db: "asyncpg.Connection[asyncpg.Record]", brokers: str, histories: list[History]
+    db: "asyncpg.Connection[asyncpg.Record]", brokers: str, prefix: str, histories: Sequence[History]
 ) -> list[str]:
     """What is not as it was generated: balances by item, commits, refusals, facts."""
     differences = []
@@ -184,45 +196,38 @@ async def find_differences(
         differences.append(f"the journal has {commits} commits")
     if letters := await db.fetchval("select count(*) from dead_letter"):
         differences.append(f"{letters} orders were refused")
-    if difference := await difference_of_facts(brokers, histories):
+    if difference := await difference_of_facts(brokers, f"{prefix}{ORDERS}", histories):
         differences.append(difference)
     return differences
 
 
-async def difference_of_facts(brokers: str, histories: list[History]) -> str | None:
+async def difference_of_facts(brokers: str, orders: str, histories: Sequence[History]) -> str | None:
     """Every change is one fact, and is published once while nothing crashes."""
     consumer = AIOKafkaConsumer(bootstrap_servers=brokers)
     await consumer.start()
-    ends = await consumer.end_offsets([TopicPartition(ORDERS, history.number) for history in histories])
+    ends = await consumer.end_offsets([TopicPartition(orders, history.number) for history in histories])
     await consumer.stop()
     published, changes = sum(ends.values()), sum(history.changes for history in histories)
     return None if published == changes else f"{published} facts were published of {changes} changes"
 
 
-async def preload(brokers: str, histories: list[History], record_bytes: int) -> None:
-    producer = AIOKafkaProducer(bootstrap_servers=brokers, acks="all")
-    await producer.start()
-    for history in histories:
-        for value in history.records(record_bytes):
-            await producer.send(COMMITS, value, key=str(history.number).encode(), partition=history.number)
-    await producer.stop()
-
-
 @contextmanager
-def servers(folder: Path, shards: int) -> Iterator[dict[str, str]]:
-    """Start new servers: the settings of programs that use them."""
+def servers(folder: Path, shards: int, kafka: str) -> Iterator[tuple[int, dict[str, str]]]:
+    """Start new servers, but for a Kafka that is there: Postgres' pid, and the settings of programs that use them."""
     postgres, broker = Postgres(folder / "postgres"), Broker(folder / "broker", shards)
     with ExitStack() as held:
-        for server in (postgres, broker):
+        for server in (postgres, *([] if kafka else [broker])):
             held.callback(server.stop)
             server.start()
-        yield {
+        settings = {
             "HOLDFAST_POSTGRES_DSN": postgres.address,
-            "HOLDFAST_KAFKA_BROKERS": broker.address,
+            "HOLDFAST_KAFKA_BROKERS": kafka or broker.address,
+            "HOLDFAST_KAFKA_PREFIX": f"{uuid.uuid4().hex}." if kafka else "",
             "HOLDFAST_SHARDS": str(shards),
             "HOLDFAST_KAFKA_SESSION_TIMEOUT_S": "3",
             "HOLDFAST_LOG_LEVEL": "warning",
         }
+        yield postgres.pid, settings
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
 """Where each hot process spends its CPU while a stack sells: Python processes by py-spy, Redis by its own statistics.
 
 py-spy samples a process from outside, and needs the right to trace it; HOLDFAST_PYSPY says where it is if it is not on
-the PATH (`pip install py-spy`, in any environment). A sample counts for the package whose line ran, with what that line
-calls in C; waiting for the network is no sample at all. Redis counts the microseconds of each command, those that a
-script calls among them, so what is left of a script's are Lua's own.
+the PATH (`pip install py-spy`, in any environment). It samples the thread that has the interpreter, in C as in Python,
+and a sample counts for the innermost package, for which libc and the interpreter itself do not count. What gRPC does in
+threads without the interpreter is seen in the CPU of each thread. Redis counts the microseconds of each command, those
+that a script calls among them, so what is left of a script's are Lua's own.
 """
 
 import argparse
@@ -15,29 +16,47 @@ import shutil
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from holdfast.client import Client
-from redis import Redis
-
-from bench.builds import Build, serving
-from bench.figures import RESULTS
-from bench.machine import ROOT, commit_of, machine
-from bench.programs import ProgramFailed
-from bench.suite import CATCH_UP_S, PATIENT
 from holdfast_bench import ghz
 from holdfast_bench.load import LoadFailed
 from holdfast_bench.runs import Run, Target, WrongAnswers
 from holdfast_bench.shapes import Shape, find_shape
+from redis import Redis
 
-RATE = 200  # samples a second
+from bench.builds import SHARDS, Build, serving
+from bench.cpu import PROC, threads_of
+from bench.figures import RESULTS
+from bench.ledger_lag import LagWatch
+from bench.machine import ROOT, commit_of, machine
+from bench.programs import ProgramFailed
+from bench.suite import CATCH_UP_S, PATIENT, NotCaughtUp, caught_up
+
+RATE = 100  # samples a second
 LED_IN_S = 1.0  # of load before the first sample, and after the last
 FUNCTIONS = 12
+NOT_COUNTED = (
+    "evalsha",
+    "fcall",
+    "info",
+)  # what scripts take is counted with their commands; info is the profile's own
 FRAME = re.compile(r"^(?P<function>.+) \((?P<file>[^:]+)(?::\d+)?\)$")
 PACKAGE = re.compile(r".*/(?:site-packages|python3\.\d+|lib-dynload)/(?!site-packages)([\w.-]+)")
+# Frames of these count for what calls them.
+SUPPORT = re.compile(r"(libc|libpython\d*|libpthread|ld-linux-x86-64|libm|libstdc\+\+|python3|object\.h|unknown)$|<")
+LIBRARIES = {
+    **dict.fromkeys(("loop", "loop.c"), "uvloop"),
+    **dict.fromkeys(("protocol", "protocol.c", "pgproto.c", "recordobj.c"), "asyncpg"),
+    **dict.fromkeys(("hiredis", "read.c", "reader.c", "pack.c"), "hiredis"),
+    "_message": "protobuf",
+    "cygrpc": "grpc",
+    "_asynciomodule.c": "asyncio",
+    "_struct.c.h": "struct",
+}
 OWN = ("inventory_service", "order_persister", "holdfast_runtime", "holdfast")
 
 
@@ -60,7 +79,7 @@ def main() -> int:
         ):
             profiles = asyncio.run(sampled(shape, build, {"serve": build.server_pid, **writers}, Path(folder)))
             audit = build.audit_running(CATCH_UP_S)
-    except (LoadFailed, NoProfiler, ProgramFailed, WrongAnswers) as error:
+    except (LoadFailed, NoProfiler, NotCaughtUp, ProgramFailed, WrongAnswers) as error:
         print(f"failed: {error}", file=sys.stderr)
         return 1
     taken = datetime.now(UTC).isoformat(timespec="seconds")
@@ -79,14 +98,38 @@ async def sampled(shape: Shape, build: Build, pids: Mapping[str, int], folder: P
         async with Client(build.address, channels=1, retry=PATIENT) as client:
             run = Run(client, Target(build.address), shape)
             await run.prepare()
+            await _ready(build)
             before = _commands(redis)
             load = asyncio.create_task(run.put_load(lambda line: None))
             await asyncio.sleep(LED_IN_S)
+            threads = {name: threads_of(pid) for name, pid in pids.items()}
             stacks = await asyncio.gather(*(_record(pid, seconds, folder / name) for name, pid in pids.items()))
+            spent = {name: thread_shares(pid, threads[name]) for name, pid in pids.items()}
             figures = await load
         commands = {name: usec - before.get(name, 0) for name, usec in _commands(redis).items()}
-    processes = {name: profile(text) for name, text in zip(pids, stacks, strict=True)}
+    profiles = {name: profile(text) for name, text in zip(pids, stacks, strict=True)}
+    processes = {name: {**profiles[name], "threads": spent[name]} for name in pids}
     return {"calls": figures["calls"], "processes": processes, "redis": redis_profile(commands)}
+
+
+async def _ready(build: Build) -> None:
+    """Wait until relay and persister have started, and have nothing left to do."""
+    watch = LagWatch(build.environment["HOLDFAST_REDIS_URL"], build.environment["HOLDFAST_POSTGRES_DSN"], SHARDS)
+    watching = asyncio.create_task(watch.run())
+    try:
+        await caught_up(watch)
+    finally:
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+
+
+def thread_shares(pid: int, before: Mapping[int, int]) -> dict[str, float]:
+    """Of the CPU that a process took since `before`, the shares of its threads, by their names; those alike are one."""
+    spent: Counter[str] = Counter()
+    for thread, total in threads_of(pid).items():
+        name = (PROC / str(pid) / "task" / str(thread) / "comm").read_text().strip()
+        spent["main" if thread == pid else name] += total - before.get(thread, 0)
+    return _shares(spent, sum(spent.values()), len(spent))
 
 
 async def _record(pid: int, seconds: float, file: Path) -> str:
@@ -94,7 +137,7 @@ async def _record(pid: int, seconds: float, file: Path) -> str:
     binary = os.environ.get("HOLDFAST_PYSPY") or shutil.which("py-spy")
     if not binary:
         raise NoProfiler("py-spy is not on the PATH nor at HOLDFAST_PYSPY; install it with: pip install py-spy")
-    command = ["record", "--pid", str(pid), "--duration", f"{seconds:.0f}", "--rate", str(RATE)]
+    command = ["record", "--gil", "--native", "--pid", str(pid), "--duration", f"{seconds:.0f}", "--rate", str(RATE)]
     process = await asyncio.create_subprocess_exec(
         *(binary, *command, "--format", "raw", "--output", str(file)),
         stdout=asyncio.subprocess.PIPE,
@@ -107,12 +150,12 @@ async def _record(pid: int, seconds: float, file: Path) -> str:
 
 
 def profile(collapsed: str) -> dict[str, Any]:
-    """Shares of the samples: by the package whose line ran, and by function, both without what they call in Python."""
+    """Shares of the samples, by package and by function: that which ran, without what it called elsewhere."""
     packages: Counter[str] = Counter()
     functions: Counter[str] = Counter()
     for line in collapsed.splitlines():
         stack, _, count = line.rpartition(" ")
-        function, package = innermost(stack.rpartition(";")[2])
+        function, package = innermost(stack.split(";"))
         packages[package] += int(count)
         functions[f"{function} ({package})"] += int(count)
     total = sum(packages.values())
@@ -123,24 +166,29 @@ def profile(collapsed: str) -> dict[str, Any]:
     }
 
 
-def innermost(frame: str) -> tuple[str, str]:
-    """The function of a frame and its package; of Holdfast's own also the folder in it."""
-    found = FRAME.match(frame)
-    if found is None:
-        return frame, "unknown"
-    file = found["file"]
+def innermost(frames: Sequence[str]) -> tuple[str, str]:
+    """The function of the innermost frame that counts, and its package."""
+    named = [(found["function"], package_of(found["file"])) for frame in frames if (found := FRAME.match(frame))]
+    counting = [one for one in named if not SUPPORT.match(one[1])]
+    return (counting or named or [("unknown", "unknown")])[-1]
+
+
+def package_of(file: str) -> str:
+    """The package of a source file or a library; of Holdfast's own also the folder in it."""
     parts = Path(file).parts
     for own in OWN:
         if own in parts and "site-packages" not in parts:
-            return found["function"], "/".join(parts[parts.index(own) : -1][:2])
+            return "/".join(parts[parts.index(own) : -1][:2])
     installed = PACKAGE.match(file)
-    return found["function"], installed[1].removesuffix(".py") if installed else parts[0]
+    name = installed[1] if installed else parts[0]
+    stem = name.partition(".")[0] if name.endswith((".py", ".pyx")) or ".so" in name else name
+    return LIBRARIES.get(stem, stem)
 
 
 def redis_profile(usec: Mapping[str, int]) -> dict[str, float]:
     """Shares of Redis' time in commands; a script's is what the commands that it calls leave of it."""
     scripts = sum(time for name, time in usec.items() if name in ("evalsha", "fcall"))
-    others = {name: time for name, time in usec.items() if name not in ("evalsha", "fcall") and time > 0}
+    others = {name: time for name, time in usec.items() if name not in NOT_COUNTED and time > 0}
     called = sum(others.values())
     return _shares(Counter({"Lua": max(0, scripts - called), **others}), max(scripts, called), FUNCTIONS)
 

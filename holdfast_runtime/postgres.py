@@ -5,7 +5,7 @@ No state depends on a session (no prepared statement outlives its transaction), 
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from inspect import signature
@@ -85,18 +85,22 @@ async def connect(
     *,
     timeout: float,  # noqa: ASYNC109  # the name by which asyncpg's pool passes it
     writable: bool = True,
+    prepare: Callable[[Session], None] | None = None,
     **options: Any,
 ) -> Session:
     """Connect to the first of the DSN's hosts that can be used; raises what the last one did.
 
     Each host has an equal share of `timeout`, in seconds. With `writable`, a server that takes no writes cannot be
-    used: `ServerReadOnly`. `options` are asyncpg's.
+    used: `ServerReadOnly`. `prepare` gets the session; `options` are asyncpg's.
     """
     hosts = _hosts(dsn)
     for host in hosts:
         try:
             async with asyncio.timeout(timeout / len(hosts)):
-                return await _connect_to(dsn, writable, **host, **options)
+                session = await _connect_to(dsn, writable, **host, **options)
+            if prepare is not None:
+                prepare(session)
+            return session
         except (OSError, TimeoutError, asyncpg.CannotConnectNowError, asyncpg.TargetServerAttributeNotMatched):
             if host is hosts[-1]:
                 raise
@@ -124,15 +128,25 @@ class LazyPool:
     """A pool that connects when first needed, so that a process may start while PostgreSQL is unavailable.
 
     Its sessions are with a server that takes writes, unless `writable` is False. One that turns out not to, or that
-    goes down, loses all of them: the next ones may find the server that took its place.
+    goes down, loses all of them: the next ones may find the server that took its place. `prepare` gets each session
+    before its first use.
     """
 
-    def __init__(self, dsn: str, size: int, query_timeout_s: float, name: str = "", *, writable: bool = True) -> None:
+    def __init__(
+        self,
+        dsn: str,
+        size: int,
+        query_timeout_s: float,
+        name: str = "",
+        *,
+        writable: bool = True,
+        prepare: Callable[[Session], None] | None = None,
+    ) -> None:
         self._dsn = dsn
         self._size = size
         self._query_timeout_s = query_timeout_s
         self._server_settings = {"application_name": name} if name else None  # as pg_stat_activity shows it
-        self._writable = writable
+        self._connect = partial(connect, writable=writable, prepare=prepare)
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
         self._connecting = asyncio.Lock()
 
@@ -170,12 +184,13 @@ class LazyPool:
             if self._pool is None:
                 self._pool = await asyncpg.create_pool(
                     self._dsn,
-                    connect=partial(connect, writable=self._writable),
+                    connect=self._connect,
                     min_size=0,
                     max_size=self._size,
                     timeout=CONNECT_S,
                     command_timeout=self._query_timeout_s,
                     server_settings=self._server_settings,
+                    reset=_keep,
                     statement_cache_size=0,  # prepared statements belong to one session, which PgBouncer changes
                 )
             return self._pool
@@ -202,6 +217,10 @@ async def transaction(connection: Connection, *, limit_s: float | None = None, *
     except BaseException:  # a cancellation too: the connection goes back to the pool, and no transaction with it
         await _roll_back(connection, begun)
         raise
+
+
+async def _keep(session: Session) -> None:
+    """What asyncpg does when a session goes back to its pool, beside a rollback where one is due: there is no state."""
 
 
 def _take_error(task: asyncio.Task[None]) -> None:

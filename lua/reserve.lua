@@ -29,14 +29,9 @@ if not_serving then return not_serving end
 local replay = #ARGV % WIDTH == 0 and ARGV[#ARGV] -- HOLD or SELL; a replay is judged without window and attempts
 local is_full = shard.seq - shard.trim_seq >= tonumber(ARGV[3]) -- requests that need no commit are still answered
 
--- One value a request in each column; id, fingerprint and Claim stay where they are in ARGV, behind `at`. Lines and buyers
--- are in the form that checks.lua has.
-local requests = {sales = {}, buyers = {}, ttls = {}, lines = {}}
-local count = math.floor((#ARGV - FIRST + 1) / WIDTH)
-
-local function place_of(at)
-  return FIRST + WIDTH * (at - 1)
-end
+-- Columns, with one value a request in each, in the order of the call; buyers and lines in the form that checks.lua has.
+local requests = {buyers = {}, lines = {}}
+local sales, ids, fingerprints, ttls, claims = {}, {}, {}, {}, {}
 
 local function open_asked_sale(number)
   local sale = open_sale(shard, number, FIRST_SALE + SALE_KEYS * (number - 1))
@@ -45,27 +40,29 @@ local function open_asked_sale(number)
 end
 
 local function read_requests()
-  local line_count, sales, buyers, ttls, lines = 0, requests.sales, requests.buyers, requests.ttls, requests.lines
-  for at = 1, count do
-    local place, text = place_of(at), nil
-    local number = tonumber(ARGV[place])
+  local at, line_count, buyers, lines = 0, 0, requests.buyers, requests.lines
+  for place = FIRST, #ARGV - 1, WIDTH do
+    at = at + 1
+    local number, fingerprint, text = tonumber(ARGV[place]), ARGV[place + 2], nil
     local sale = shard.sales[number] or open_asked_sale(number)
-    buyers[at], ttls[at], text = split_fingerprint(ARGV[place + 2])
-    sales[at], lines[at], sale.asked[#sale.asked + 1] = sale, parse_lines(text), at
+    local asked = sale.asked
+    sales[at], ids[at], fingerprints[at], claims[at] = sale, ARGV[place + 1], fingerprint, ARGV[place + 3]
+    buyers[at], ttls[at], text = split_fingerprint(fingerprint)
+    lines[at], asked[#asked + 1] = parse_lines(text), at
     line_count = line_count + #lines[at]
   end
-  assert(count <= 128 and line_count <= 512, 'more than one call may carry')
+  assert(at <= 128 and line_count <= 512, 'more than one call may carry')
 end
 
 -- The SKUs that the requests of a sale name.
 local function asked_skus(sale)
-  local skus, seen, lines = {}, {}, requests.lines
-  for _, at in ipairs(sale.asked) do
-    local asked = lines[at]
-    if not seen[asked] then -- equal lines are one and the same table
-      seen[asked] = true
-      for line_at = 1, #asked do
-        local sku = asked[line_at].sku
+  local skus, seen, asked = {}, {}, sale.asked
+  for number = 1, #asked do
+    local lines = requests.lines[asked[number]]
+    if not seen[lines] then -- equal lines are one and the same table
+      seen[lines] = true
+      for at = 1, #lines do
+        local sku = lines[at].sku
         if not seen[sku] then seen[sku], skus[#skus + 1] = true, sku end
       end
     end
@@ -76,19 +73,18 @@ end
 -- Reads what the requests name, once a key; buyers are read when the first request of their sale gets that far.
 local function load_sales()
   for _, sale in ipairs(shard.sales) do
-    local ids = {}
-    for number, at in ipairs(sale.asked) do ids[number] = ARGV[place_of(at) + 1] end
-    load_records(sale, ids)
+    local asked, asked_ids = sale.asked, {}
+    for number = 1, #asked do asked_ids[number] = ids[asked[number]] end
+    load_records(sale, asked_ids)
     load_settings(sale, asked_skus(sale))
   end
 end
 
 -- A request whose id is known gets its reservation as it stands, in whatever state.
 local function judge_repeat(sale, at)
-  local place = place_of(at)
-  local record = record_of(sale, ARGV[place + 1])
+  local record = record_of(sale, ids[at])
   if not record then return nil end
-  if record[FINGERPRINT] ~= ARGV[place + 2] and record[FINGERPRINT] ~= '' then return {'ID_REUSED'} end
+  if record[FINGERPRINT] ~= fingerprints[at] and record[FINGERPRINT] ~= '' then return {'ID_REUSED'} end
   local state = effective(shard, sale, record)
   if state == HELD or state == CONFIRMED then return record_reply(shard, sale, 'REPLAYED', record) end
   local ended = record_reply(shard, sale, 'ENDED', record)
@@ -101,7 +97,7 @@ local function judge_names(sale, at)
   for line_at = 1, #lines do
     if not sale.items[lines[line_at].sku] then return {'NO_ITEM', lines[line_at].sku} end
   end
-  if requests.ttls[at] ~= '-' and sale.settings.hold_ttl_ms == 0 then return {'WITHOUT_HOLDS'} end
+  if ttls[at] ~= '-' and sale.settings.hold_ttl_ms == 0 then return {'WITHOUT_HOLDS'} end
 end
 
 -- When the hold of a request ends; 0: its units are sold.
@@ -110,18 +106,20 @@ local function end_of(settings, ttl)
   return shard.now + math.min(tonumber(ttl) or settings.hold_ttl_ms, settings.max_hold_ttl_ms)
 end
 
-local forms = {} -- end of a hold -> what the grants with it share
+local forms = {} -- what the grants of a sale with one asked life of the hold share
+
+local function form_of(sale, ttl)
+  if not forms[sale] then forms[sale] = {} end
+  local of_sale = forms[sale]
+  if not of_sale[ttl] then of_sale[ttl] = new_form(shard, end_of(sale.settings, ttl)) end
+  return of_sale[ttl]
+end
 
 local function grant(sale, at)
-  local expire_ms, place, index = end_of(sale.settings, requests.ttls[at]), place_of(at), #shard.events
-  local form, new_records = forms[expire_ms], sale.changes.new_records
-  if not form then
-    form = new_form(shard, expire_ms)
-    forms[expire_ms] = form
-  end
-  local id, claim, last = ARGV[place + 1], ARGV[place + 3], #new_records
-  local record = new_record(form, index, ARGV[place + 2], claim)
-  book(sale, requests.buyers[at], lines_in(requests.lines[at], form.state), form.state, 1)
+  local form, id, claim, index = form_of(sale, ttls[at]), ids[at], claims[at], #shard.events
+  local state, expire_ms, new_records = form.state, form.expire_ms, sale.changes.new_records
+  local record, last = new_record(form, index, fingerprints[at], claim), #new_records
+  book(sale, requests.buyers[at], lines_in(requests.lines[at], state), state, 1)
   add_event(shard, new_event(form, index, claim))
   sale.records[id], new_records[last + 1], new_records[last + 2] = record, id, record
   if expire_ms > 0 then add_end(sale, id, expire_ms) end
@@ -143,7 +141,7 @@ local function judge(sale, at)
 end
 
 local function reserve(at)
-  local sale = requests.sales[at]
+  local sale = sales[at]
   -- Once a request got CALL_AGAIN, the later ones of its sale must not overtake it.
   if sale.overdue_cleared == false then return {'CALL_AGAIN'} end
   if not sale.settings then return {'NO_SALE'} end
@@ -176,7 +174,7 @@ if replay then -- what it alone needs is made here, for a function costs each ca
   local sale = shard.sales[1]
   results[1] = sale.settings and judge_replay(sale, 1) or {'NO_SALE'}
 else
-  for at = 1, count do results[at] = reserve(at) end
+  for at = 1, #sales do results[at] = reserve(at) end
 end
 commit(shard)
 write_attempts(shard)

@@ -12,6 +12,13 @@ select shard, epoch, seq, hash, settled_epoch, settled_seq, facts_epoch, facts_s
        coalesce(frozen_reason, '') as frozen_reason, read_offset, read_digest, seen_epoch, seen_seq
   from shard_watermark where shard = any ($1::integer[])
 
+-- name: facts_row
+-- Reads a shard's row, and whether the shard ever had a refused order.
+select epoch, seq, hash, settled_epoch, settled_seq, facts_epoch, facts_seq,
+       coalesce(frozen_reason, '') as frozen_reason, read_offset, read_digest, seen_epoch, seen_seq,
+       exists (select from dead_letter d where d.shard = w.shard) as has_refused
+  from shard_watermark w where shard = $1
+
 -- name: migration_numbers
 -- The numbers of the migrations that have run.
 select number from migration
@@ -20,13 +27,10 @@ select number from migration
 -- The number of shards that the ledger was initialised for.
 select distinct shards from shard_watermark
 
--- name: use_indexes_only
--- Keeps the planner from sequential scans until the transaction ends: it chooses them for tables not analysed yet.
-select set_config('enable_seqscan', 'off', true)
-
 -- name: raise_watermark
 -- Raises a shard's watermark, whose commit has the time `$5`, sets how far it has read its partition and what it has seen
--- there above the watermark, and raises its settled position to just below the oldest open dead letter, but never lower.
+-- there above the watermark, and raises its settled position to just below the oldest open dead letter, but never lower;
+-- returns the row.
 with settled as (
     select coalesce(max(oldest.epoch), $2::bigint) as epoch, coalesce(max(oldest.seq), $3::bigint) as seq
       from (select epoch, seq - 1 as seq from dead_letter
@@ -39,6 +43,8 @@ update shard_watermark w
        settled_seq = case when (settled.epoch, settled.seq) > (w.settled_epoch, w.settled_seq)
                           then settled.seq else w.settled_seq end
   from settled where w.shard = $1
+returning w.epoch, w.seq, w.hash, w.settled_epoch, w.settled_seq, w.facts_epoch, w.facts_seq,
+          coalesce(w.frozen_reason, '') as frozen_reason, w.read_offset, w.read_digest, w.seen_epoch, w.seen_seq
 
 -- name: set_reading
 -- Sets how far a shard has read its partition, and what it has seen there above its watermark.
@@ -72,7 +78,7 @@ select $1, epoch, seq, hash, payload
 
 -- name: journal_after
 -- Commits above one position, up to and including another.
-select epoch, seq, payload from journal
+select epoch, seq, hash, payload from journal
  where shard = $1 and (epoch, seq) > ($2::bigint, $3::bigint) and (epoch, seq) <= ($4::bigint, $5::bigint)
  order by epoch, seq limit $6
 
@@ -163,7 +169,7 @@ update item i
 returning i.tenant, i.sale_id, i.sku
 
 -- name: insert_reservations
--- Inserts the reservations whose id is free; returns those.
+-- Inserts the reservations whose id is free.
 insert into reservation (tenant, sale_id, reservation_id, buyer_id, state, revision, create_time, update_time,
                          expire_time, shard, created_epoch, created_seq, created_index, epoch, seq, index,
                          ledger_state, compensation_reason, note, asked_hold_ms, reference)
@@ -177,10 +183,18 @@ select tenant, sale_id, reservation_id, buyer_id, state, revision, to_timestamp(
             expire_time_ms, created_epoch, created_seq, created_index, epoch, seq, index,
             ledger_state, compensation_reason, note, asked_hold_ms, reference)
 on conflict (tenant, sale_id, reservation_id) do nothing
-returning created_epoch, created_seq, created_index
+
+-- name: reservations_of
+-- The orders of these that have a reservation under their id; another order may have it.
+select r.created_epoch, r.created_seq, r.created_index
+  from unnest($2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::integer[])
+    as wanted (tenant, sale_id, reservation_id, epoch, seq, index)
+  join reservation r on r.tenant = wanted.tenant and r.sale_id = wanted.sale_id
+                    and r.reservation_id = wanted.reservation_id and r.shard = $1 and r.created_epoch = wanted.epoch
+                    and r.created_seq = wanted.seq and r.created_index = wanted.index
 
 -- name: update_reservations
--- Updates reservations, found by id and creation position; returns those that were found.
+-- Updates reservations, found by id and creation position.
 update reservation r
    set state = new.state, revision = new.revision, update_time = to_timestamp(new.update_time_ms / 1000),
        expire_time = to_timestamp(new.expire_time_ms / 1000), epoch = new.epoch, seq = new.seq, index = new.index,
@@ -194,7 +208,6 @@ update reservation r
  where r.tenant = new.tenant and r.sale_id = new.sale_id and r.reservation_id = new.reservation_id
    and r.shard = $1 and r.created_epoch = new.created_epoch and r.created_seq = new.created_seq
    and r.created_index = new.created_index
-returning r.created_epoch, r.created_seq, r.created_index
 
 -- name: mark_refused_confirms
 -- Marks reservations that were refused at their confirm.

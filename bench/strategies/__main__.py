@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from holdfast_bench.load import LoadFailed
 from holdfast_embedded.server import ServerFailed
 from holdfast_embedded.stack import StackFailed
 
@@ -24,7 +25,6 @@ from bench.strategies.measuring import DRAIN_S, Measured, Shape, measure
 from bench.strategies.report import Result, lines_of
 from bench.strategies.stores import PERSISTENCE, Stores
 from bench.strategies.system import NotReady, StrategySystem, System
-from holdfast_bench.load import LoadFailed
 
 SCARCE, ABUNDANT = 5_000, 10_000_000
 CALLERS = (100, 1_000)
@@ -60,8 +60,14 @@ class Comparison:
             with self._alone(name) as system:
                 for kind in wanted:
                     rows[kind] += self._measure(system, kind, shapes[kind])
+            self._save()
         if LOSSES in arguments.tables:
             self._lose()
+
+    def _save(self) -> None:
+        """What was measured so far, for a run that is ended half way."""
+        if self._arguments.json:
+            self.result.save(self._arguments.json)
 
     def _measure(self, system: System, kind: str, shapes: Sequence[Shape]) -> Iterator[Measured]:
         for number, shape in enumerate(shapes):
@@ -153,7 +159,7 @@ def parsed() -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--seconds", type=float, default=5.0, help="of each load of the first tables (%(default)s)")
+    add("--seconds", type=float, default=3.0, help="of each load of the first tables (%(default)s)")
     add("--callers", type=int, nargs="+", default=CALLERS, metavar="N", help="of the first tables (100 1000)")
     add("--only", nargs="+", choices=NAMES, default=NAMES, metavar="NAME", help=f"strategies: {', '.join(NAMES)}")
     kinds = (THROUGHPUT, LOSSES, HEADLINES)

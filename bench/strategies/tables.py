@@ -11,6 +11,7 @@ SPEED = ("p50 ms", "p95 ms", "p99 ms", "answers/s", "errors", "CPU s per 1,000",
 
 def throughput_tables(rows: Sequence[Measured]) -> Iterator[str]:
     """One table for each stock."""
+    yield f"\nLoads of {', '.join(sorted({f'{row.shape.seconds:g} s' for row in rows}))}"
     for stock in dict.fromkeys(row.shape.stock for row in rows):
         yield f"\nStock of {stock:,} units\n"
         yield from table(

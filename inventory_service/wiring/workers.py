@@ -73,12 +73,14 @@ async def supervise(settings: Settings, count: int, *, insecure: bool) -> int:
         publish(settings.metrics_listen, page, WorkersHealth(supervisor))
         running = asyncio.create_task(supervisor.run())
         logging = asyncio.create_task(_log_listening(supervisor, settings, address, tls, count))
-        if not await first_to_end(_end_of(running), received.get()):
+        if await first_to_end(_end_of(running), received.get()):
+            code = await running
+        else:
             log.info("draining", workers=count)
-            await _drain(supervisor, running, received, settings.drain_s)
+            code = await _drain(supervisor, running, received, settings.drain_s)
         logging.cancel()
         log.info("stopped")
-        return await running
+        return code
 
 
 async def _checked(settings: Settings) -> Tls:
@@ -124,16 +126,20 @@ async def _log_listening(supervisor: Supervisor, settings: Settings, address: st
 
 async def _drain(
     supervisor: Supervisor, running: asyncio.Task[int], received: asyncio.Queue[signal.Signals], within_s: float
-) -> None:
-    """Drain the workers; those are killed that still run at another signal, or when they should have ended."""
+) -> int:
+    """Drain the workers: their exit code. Another signal ends those that still run, and so does the time limit."""
     supervisor.drain()
     try:
         async with asyncio.timeout(within_s + KILL_AFTER_S):
             if await first_to_end(_end_of(running), received.get()):
-                return
+                return await running
+        supervisor.kill()
+        await running
+        return 0
     except TimeoutError:
         log.error("workers_killed", why=f"they have not ended within {within_s + KILL_AFTER_S:g} s")
-    supervisor.kill()
+        supervisor.kill()
+        return await running
 
 
 async def _end_of(task: asyncio.Task[int]) -> None:

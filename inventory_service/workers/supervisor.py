@@ -142,8 +142,10 @@ class Supervisor:
 
 
 def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
-    with suppress(ProcessLookupError):  # it has ended
-        process.send_signal(number)
+    """By its number: `send_signal` would reap one that has just ended, and asyncio report 255 for its exit code."""
+    if process.returncode is None:
+        with suppress(ProcessLookupError):  # it has ended
+            os.kill(process.pid, number)
 
 
 def _code_of_drained(code: int) -> int:

@@ -125,6 +125,7 @@ end
 
 -- The first line, in their order, that would take the buyer over the limit of its item.
 local function line_over_limit(sale, buyer, lines)
+  if not sale.is_limited then return nil end
   for at = 1, #lines do
     local line = lines[at]
     local limit = sale.items[line.sku].limit
@@ -149,8 +150,8 @@ end
 
 -- Reads the units of all buyers of the sale's requests.
 local function load_buyers(sale, requests)
-  local names = {}
-  for _, at in ipairs(sale.asked) do add_account_names(sale, names, requests.buyers[at], requests.lines[at]) end
+  local names, asked, buyers, lines = {}, sale.asked, requests.buyers, requests.lines
+  for number = 1, #asked do add_account_names(sale, names, buyers[asked[number]], lines[asked[number]]) end
   load_accounts(sale, names)
   sale.are_buyers_read = true
 end

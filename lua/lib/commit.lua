@@ -38,15 +38,20 @@ end
 -- Writes the accounts that changed, and drops those that have no units left.
 local function write_accounts(sale)
   local fields, count, empty, held, sold = {}, 0, {}, sale.held, sale.sold
+  local last_held, last_sold, text -- buyers of a flash sale mostly have the same
   for name in pairs(sale.changes.accounts) do
-    if held[name] > 0 or sold[name] > 0 then
-      fields[count + 1], fields[count + 2], count = name, string.format('%d %d', held[name], sold[name]), count + 2
-    else
+    if held[name] == 0 and sold[name] == 0 then
       empty[#empty + 1] = name
+    else
+      if held[name] ~= last_held or sold[name] ~= last_sold then
+        last_held, last_sold = held[name], sold[name]
+        text = string.format('%d %d', last_held, last_sold)
+      end
+      fields[count + 1], fields[count + 2], count = name, text, count + 2
     end
   end
   call_in_chunks('HSET', sale.buyers_key, fields)
-  call_in_chunks('HDEL', sale.buyers_key, empty)
+  if #empty > 0 then call_in_chunks('HDEL', sale.buyers_key, empty) end
 end
 
 -- Writes when holds end, and when the first of the sale's does; holds that are only added can but bring that forward.

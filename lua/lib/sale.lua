@@ -45,15 +45,19 @@ local function load_fields(key, fields, known)
   for first = 1, #fields, MAX_NAMES do
     local last = math.min(first + MAX_NAMES - 1, #fields)
     local values = redis.call('HMGET', key, unpack(fields, first, last))
-    for at = first, last do
-      if known[fields[at]] == nil then known[fields[at]] = values[at - first + 1] end
+    for at = 1, #values do
+      local name = fields[first + at - 1]
+      if known[name] == nil then known[name] = values[at] end
     end
   end
 end
 
--- Adds an item to the sale, or false, as the value of its field has it.
+-- Adds an item to the sale, or false, as the value of its field has it. While `is_limited` is nil, no item that was read has
+-- a limit of its own.
 local function note_item(sale, sku, text)
-  sale.items[sku] = text and item_from_text(text)
+  local item = text and item_from_text(text)
+  sale.items[sku] = item
+  if item and item.limit then sale.is_limited = true end
 end
 
 local function load_items(sale, skus)
@@ -87,6 +91,7 @@ end
 -- Adds the names of the accounts of a buyer that these lines touch. Their items must have been read.
 local function add_account_names(sale, names, buyer, lines)
   names[#names + 1] = buyer
+  if not sale.is_limited then return end
   for at = 1, #lines do
     local item = sale.items[lines[at].sku]
     if item and item.limit then names[#names + 1] = name_of_limited(buyer, lines[at].sku) end
@@ -99,9 +104,9 @@ local function load_accounts(sale, names)
   load_fields(sale.buyers_key, names, texts)
   for at = 1, #names do
     local name = names[at]
+    local text = texts[name]
     if not held[name] then
-      held[name], sold[name] = 0, 0
-      if texts[name] then held[name], sold[name] = units_from_account(texts[name]) end
+      if text then held[name], sold[name] = units_from_account(text) else held[name], sold[name] = 0, 0 end
     end
   end
 end

@@ -3,13 +3,13 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from order_persister.domain.changes import Quantity
 from order_persister.domain.fold import EARLIER_RUN, Order, Refusals
 from order_persister.domain.units import (
     COMPENSATED,
     CONFIRMED,
     LIVE,
     STATE_NAMES,
-    Quantity,
     owned_units,
     units_after,
     units_before,
@@ -65,7 +65,7 @@ def dead_letters_from(orders: Iterable[Order], refusals: Refusals) -> list[DeadL
         refused = order.steps[refusal.step]
         dead_letters.append(
             DeadLetter(
-                *order.created, *order.key, order.buyer_id, refusal.reason, refusal.detail,
+                *order.created, *order.claim[:4], refusal.reason, refusal.detail,
                 refused.epoch, refused.seq, refused.index, refused.change.create_time_ms, _update_from(order),
                 needs_compensation=refused.change.state in LIVE,
             )
@@ -82,9 +82,9 @@ def dead_letter_updates_from(orders: Iterable[Order], refusals: Refusals) -> lis
 def _update_from(order: Order) -> DeadLetterUpdate:
     """The latest step of an order, as its dead letter stores it; the letter is open while the order has units."""
     step = order.steps[-1]
-    change, usual, claim = step.change, step.is_usual, order.claim
-    units = units_after(change, usual, claim)
-    owned_before = owned_units(change.previous_state, units_before(change, usual, claim))
+    change = step.change
+    units = units_after(change)
+    owned_before = owned_units(change.previous_state, units_before(change))
     return DeadLetterUpdate(
         *order.created, change.state in LIVE, STATE_NAMES[change.state], change.expire_time_ms or None, change.revision,
         step.time_ms, step.epoch, step.seq, step.index,

@@ -4,7 +4,6 @@ from typing import NamedTuple
 
 from holdfast.inventory.v1.commit_pb2 import (
     CommitBody,
-    ReservationChange,
     SaleChanged,
     SaleLeft,
     SaleMade,
@@ -12,6 +11,8 @@ from holdfast.inventory.v1.commit_pb2 import (
 )
 from holdfast.inventory.v1.reservation_pb2 import CompensationReason, ReservationState
 from holdfast.inventory.v1.sale_pb2 import SaleState
+
+from order_persister.domain.changes import Change, change_from
 
 SaleEvent = SaleMade | SaleChanged | StockAdjusted | SaleLeft
 
@@ -24,7 +25,7 @@ class Events(NamedTuple):
     """The events of one commit by what they change, each with its index."""
 
     time_ms: int
-    orders: list[tuple[int, ReservationChange]]
+    orders: list[tuple[int, Change]]
     sales: list[tuple[int, SaleEvent]]
 
 
@@ -32,10 +33,9 @@ def events_of(body: CommitBody) -> Events:
     """The events of a commit; one of a kind that this version does not know is left out."""
     events = Events(body.time_ms, [], [])
     for index, event in enumerate(body.events):
-        kind = event.WhichOneof("event")
-        if kind == "reservation":
-            events.orders.append((index, event.reservation))
-        elif kind is not None:
+        if event.HasField("reservation"):
+            events.orders.append((index, change_from(event.reservation)))
+        elif (kind := event.WhichOneof("event")) is not None:
             events.sales.append((index, getattr(event, kind)))
     return events
 
@@ -51,12 +51,12 @@ def known_events(body: CommitBody) -> Events | None:
         return None
     events = events_of(body)
     are_known = len(events.orders) + len(events.sales) == len(body.events) and (
-        all(_has_known_values(change) for _, change in events.orders)
+        all(map(_has_known_values, events.orders))
         and all(event.sale.state in _SALE_STATES for _, event in events.sales if isinstance(event, SaleMade))
     )
     return events if are_known else None
 
 
-def _has_known_values(change: ReservationChange) -> bool:
-    has_known_states = change.previous_state in _STATES and change.state in _STATES
-    return has_known_states and change.compensation_reason in _REASONS
+def _has_known_values(order: tuple[int, Change]) -> bool:
+    change = order[1]
+    return change.state in _STATES and change.previous_state in _STATES and change.compensation_reason in _REASONS

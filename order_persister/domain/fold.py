@@ -9,29 +9,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from holdfast.inventory.v1.commit_pb2 import Claim, ReservationChange
 from holdfast.inventory.v1.reservation_pb2 import CompensationReason
 
 from order_persister.domain.chain import AcceptedCommit
-from order_persister.domain.units import CONFIRMED, HELD, NEW, Quantity, is_usual
+from order_persister.domain.changes import Change, Claim, Created
+from order_persister.domain.units import CONFIRMED, HELD, NEW
 
 REASONS = {name.removeprefix("COMPENSATION_REASON_"): number for name, number in CompensationReason.items()}
 REASON_NAMES = {number: name for name, number in REASONS.items()}
 
 EARLIER_RUN = -1  # the `step` of a refusal that an earlier run decided
-
-
-class Created(NamedTuple):
-    """An order's creation position in its shard. It identifies the order, because a reservation id may be reused."""
-
-    epoch: int
-    seq: int
-    index: int  # type: ignore[assignment]  # tuples have a method of that name
-
-
-def created_of(change: ReservationChange) -> Created:
-    """The order that a change belongs to."""
-    return Created(change.created_epoch, change.created_seq, change.created_index)
 
 
 class Step(NamedTuple):
@@ -41,8 +28,7 @@ class Step(NamedTuple):
     seq: int
     index: int  # type: ignore[assignment]  # tuples have a method of that name
     time_ms: int
-    change: ReservationChange
-    is_usual: bool  # whether state and claim imply its units
+    change: Change
 
 
 @dataclass(slots=True)
@@ -50,23 +36,15 @@ class Order:
     """One reservation and its changes within a run, in order."""
 
     created: Created
-    tenant: str
-    sale_id: str
-    reservation_id: str
-    buyer_id: str
-    claim: list[Quantity]  # what its Reserve asked for
-    asked_hold_ms: int  # 0: the Reserve asked for no life of the hold
-    reference: str
+    claim: Claim
+    is_new: bool  # whether this run created it
+    is_usual: bool = True  # whether states and claim imply its units at every step
     steps: list[Step] = field(default_factory=list)
 
     @property
     def key(self) -> tuple[str, str, str]:
-        return self.tenant, self.sale_id, self.reservation_id
-
-    @property
-    def is_new(self) -> bool:
-        """Whether this run created it."""
-        return self.steps[0].change.previous_state == NEW
+        """Tenant, sale and reservation id."""
+        return self.claim[:3]
 
 
 class Refusal(NamedTuple):
@@ -85,12 +63,15 @@ def orders_from(commits: Iterable[AcceptedCommit]) -> dict[Created, Order]:
     """Group the changes of a run by order, in the order in which each first appears."""
     orders: dict[Created, Order] = {}
     for commit in commits:
+        time_ms = commit.events.time_ms
         for index, change in commit.events.orders:
-            created = created_of(change)
-            order = orders.get(created)
+            order = orders.get(change.created)
             if order is None:
-                order = orders[created] = _new_order(created, change.claim)
-            order.steps.append(Step(commit.epoch, commit.seq, index, commit.events.time_ms, change, is_usual(change)))
+                is_new = change.previous_state == NEW
+                order = orders[change.created] = Order(change.created, change.claim, is_new)
+            if not change.is_usual:
+                order.is_usual = False
+            order.steps.append(Step(commit.epoch, commit.seq, index, time_ms, change))
     return orders
 
 
@@ -100,11 +81,3 @@ def first_confirm(steps: Sequence[Step]) -> int | None:
         if step.change.state == CONFIRMED and step.change.previous_state == HELD:
             return number
     return None
-
-
-def _new_order(created: Created, claim: Claim) -> Order:
-    lines = [(line.sku, line.quantity) for line in claim.lines]
-    return Order(
-        created, claim.tenant, claim.sale_id, claim.reservation_id, claim.buyer_id, lines,
-        claim.asked_hold_ms, claim.reference,
-    )  # fmt: skip

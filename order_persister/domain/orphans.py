@@ -4,10 +4,11 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from google.protobuf.message import DecodeError
-from holdfast.inventory.v1.commit_pb2 import CommitBody, Event, ReservationChange
+from holdfast.inventory.v1.commit_pb2 import CommitBody, Event
 
 from order_persister.domain.chain import ReceivedCommit
-from order_persister.domain.units import LIVE, STATE_NAMES, Quantity, is_usual, owned_units, units_after
+from order_persister.domain.changes import Change, Quantity, change_from
+from order_persister.domain.units import LIVE, STATE_NAMES, owned_units, units_after
 
 EPOCH_IS_OVER = "orphaned: its epoch is over"
 
@@ -50,13 +51,13 @@ def _described(kind: str, event: Event) -> tuple[str, str, str, str, list[Quanti
         about = getattr(event, kind)
         sale_id = about.sale.sale_id if kind == "sale_made" else about.sale_id
         return about.tenant, sale_id, "", "", [], kind.upper()
-    change, claim = event.reservation, event.reservation.claim
+    change = change_from(event.reservation)
     state = STATE_NAMES.get(change.state, str(change.state))
-    return claim.tenant, claim.sale_id, claim.reservation_id, claim.buyer_id, _lines(change), state
+    return *change.claim[:4], _lines(change), state
 
 
-def _lines(change: ReservationChange) -> list[Quantity]:
-    units = units_after(change, is_usual(change), [(line.sku, line.quantity) for line in change.claim.lines])
+def _lines(change: Change) -> list[Quantity]:
+    units = units_after(change)
     return (
         owned_units(change.state, units) if change.state in LIVE else [(sku, claimed) for sku, claimed, _, _ in units]
     )

@@ -7,9 +7,10 @@ from typing import NamedTuple, Protocol
 from holdfast.inventory.v1.events_pb2 import Compensation
 
 from order_persister.domain.chain import AcceptedCommit, KafkaRecord, Quarantined, ReadMark, Watermark
+from order_persister.domain.changes import Created
 from order_persister.domain.dead_letters import DeadLetter, DeadLetterUpdate
 from order_persister.domain.facts import NextFacts
-from order_persister.domain.fold import Created, Refusal
+from order_persister.domain.fold import Refusal
 from order_persister.domain.orphans import Orphan
 from order_persister.domain.refusals import Block
 from order_persister.domain.rows import LineRow, RefusedConfirm, ReservationRow
@@ -30,8 +31,10 @@ class LedgerTransaction(Protocol):
     async def lock_shard(self) -> ShardRow | None:
         """Read the shard's row and lock it until the transaction ends; None if there is none."""
 
-    async def raise_watermark(self, watermark: Watermark, time_ms: int, mark: ReadMark, seen: tuple[int, int]) -> None:
-        """Set the shard's watermark, whose commit has this time, and what `set_reading` sets.
+    async def raise_watermark(
+        self, watermark: Watermark, time_ms: int, mark: ReadMark, seen: tuple[int, int]
+    ) -> ShardRow:
+        """Set the shard's watermark, whose commit has this time, and what `set_reading` sets; the row afterwards.
 
         The settled position rises to just below the oldest open dead letter.
         """
@@ -60,9 +63,6 @@ class LedgerTransaction(Protocol):
     async def insert_journal(self, commits: Sequence[AcceptedCommit]) -> None:
         """Append commits to the journal."""
 
-    async def use_indexes_only(self) -> None:
-        """Keep the planner from sequential scans, which it chooses for tables that were not analysed yet."""
-
     async def blocked_buyers(self, buyers: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], Block]:
         """The blocked ones of these buyers (tenant, id)."""
 
@@ -88,7 +88,7 @@ class LedgerTransaction(Protocol):
         """Note when sales left Redis; how many of them were found."""
 
     async def insert_reservations(self, rows: Sequence[ReservationRow]) -> set[Created]:
-        """Insert the reservations whose id is free, without their lines; which they were."""
+        """Insert the reservations whose id is free, without their lines; the orders that were left out."""
 
     async def update_reservations(self, rows: Sequence[ReservationRow]) -> int:
         """Update reservations without their lines, found by id and creation position; how many were found."""
@@ -131,8 +131,8 @@ class UnpublishedRecords(Protocol):
     async def shard_rows(self, shards: Iterable[int]) -> Mapping[int, ShardRow]:
         """The rows of those of these shards that have one."""
 
-    async def next_facts(self, shard: int) -> NextFacts | None:
-        """The next facts above the shard's facts mark, which may be none.
+    async def next_facts(self, shard: int, applied: Sequence[AcceptedCommit] = ()) -> NextFacts | None:
+        """The next facts above the shard's facts mark, which may be none; `applied` saves reading the journal.
 
         None if the mark is at the watermark, or if this version does not know all of the next commit.
         """

@@ -6,11 +6,12 @@ order that had a forbidden row in the middle of a run and not at its end is not 
 how Kafka cut the history. Both results are sound: no forbidden row is stored, and units are booked and given back once.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from enum import Enum
 from typing import NamedTuple, TypeVar
 
-from order_persister.domain.fold import Created, Order, Refusal, first_confirm
+from order_persister.domain.changes import Created
+from order_persister.domain.fold import Order, Refusal, first_confirm
 from order_persister.domain.units import LIVE
 
 BLOCKED = "BUYER_BLOCKED"
@@ -52,25 +53,26 @@ class Block(NamedTuple):
 
 
 def refusals_before_writing(
-    orders: Iterable[Order], earlier: Mapping[Created, Refusal], blocked: Mapping[tuple[str, str], Block]
+    orders: Collection[Order], earlier: Mapping[Created, Refusal], blocked: Mapping[tuple[str, str], Block]
 ) -> dict[Created, Refusal]:
     """Orders that an earlier run refused, whose buyer is blocked, or whose id the run reuses."""
     refusals: dict[Created, Refusal] = {}
+    if earlier or blocked:
+        refused = ((order.created, earlier.get(order.created) or _blocked(order, blocked)) for order in orders)
+        refusals = {created: refusal for created, refusal in refused if refusal is not None}
     created_keys: set[tuple[str, str, str]] = set()
     for order in orders:
-        refusal = earlier.get(order.created) or _blocked(order, blocked)
-        if order.is_new:
-            refusal = refusal or (refusal_for_reused_id() if order.key in created_keys else None)
+        if order.is_new and order.key in created_keys:
+            refusals.setdefault(order.created, refusal_for_reused_id())
+        elif order.is_new:
             created_keys.add(order.key)
-        if refusal is not None:
-            refusals[order.created] = refusal
     return refusals
 
 
 def buyers_to_check(orders: Iterable[Order]) -> set[tuple[str, str]]:
     """The buyers of orders that the run creates or confirms: a block refuses only these."""
     refusable = (order for order in orders if order.is_new or first_confirm(order.steps) is not None)
-    return {(order.tenant, order.buyer_id) for order in refusable}
+    return {(order.claim.tenant, order.claim.buyer_id) for order in refusable}
 
 
 def refusal_for_reused_id() -> Refusal:
@@ -111,7 +113,7 @@ def _blocked(order: Order, blocked: Mapping[tuple[str, str], Block]) -> Refusal 
 
     What was done before the block stands: a ledger that was set back meets it again with blocks that came later.
     """
-    block = blocked.get((order.tenant, order.buyer_id))
+    block = blocked.get((order.claim.tenant, order.claim.buyer_id))
     if block is None:
         return None
     detail = f"the buyer is blocked: {block.reason}"[:MAX_DETAIL_LENGTH]

@@ -2,12 +2,15 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import NamedTuple
 
-from order_persister.domain.fold import REASON_NAMES, Created, Order, Refusal, Refusals
+from order_persister.domain.changes import Created
+from order_persister.domain.fold import REASON_NAMES, Order, Refusal, Refusals
 from order_persister.domain.text import storable
 from order_persister.domain.units import COMPENSATED, LIVE, STATE_NAMES, units_after, units_before
 
+KEY = itemgetter(0, 1, 2)  # of a row: tenant, sale and reservation id
 RECORDED = "RECORDED"
 REFUSED = "REFUSED"
 
@@ -54,6 +57,11 @@ class ReservationRow(NamedTuple):
     def created(self) -> Created:
         return Created(self.created_epoch, self.created_seq, self.created_index)
 
+    @property
+    def identity(self) -> tuple[str, str, str, int, int, int]:
+        """Its key and its creation position."""
+        return *self[:3], *self.created
+
 
 class RefusedConfirm(NamedTuple):
     """An order that was refused at its confirm and still has its units; the fields are in the order of the columns."""
@@ -93,7 +101,7 @@ def final_rows(orders: Iterable[Order], refusals: Refusals, are_written: bool = 
         else:
             _add_refused_at_confirm(rows, target, order, refusal)
     for each in (rows.new, rows.changed, rows.refused_confirms, rows.refused_ended):
-        each.sort(key=_key)
+        each.sort(key=KEY)
     return rows
 
 
@@ -122,12 +130,9 @@ def _row(order: Order, number: int, refusal: Refusal | None, has_all_lines: bool
     Of a refused order the ledger may have lines of any earlier step, so all are written.
     """
     step = order.steps[number]
-    change = step.change
+    change, claim = step.change, order.claim
     return ReservationRow(
-        order.tenant,
-        order.sale_id,
-        order.reservation_id,
-        order.buyer_id,
+        *claim[:4],
         STATE_NAMES[change.state],
         change.revision,
         change.create_time_ms,
@@ -139,28 +144,27 @@ def _row(order: Order, number: int, refusal: Refusal | None, has_all_lines: bool
         step.index,
         RECORDED if refusal is None and change.state != COMPENSATED else REFUSED,
         _reason_name(change.compensation_reason) if refusal is None else refusal.reason,
-        storable(change.note),
-        order.asked_hold_ms,
-        order.reference,
+        storable(change.note) if change.note else "",
+        claim.asked_hold_ms,
+        claim.reference,
         _lines(order, number, has_all_lines or refusal is not None),
     )
 
 
 def _lines(order: Order, number: int, is_complete: bool) -> list[LineRow]:
     """Every line after one step; none if they are as the run has found them, unless `is_complete`."""
-    first, step, claim = order.steps[0], order.steps[number], order.claim
-    units = units_after(step.change, step.is_usual, claim)
-    if not is_complete and not order.is_new and units == units_before(first.change, first.is_usual, claim):
+    units = units_after(order.steps[number].change)
+    if not is_complete and not order.is_new and units == units_before(order.steps[0].change):
         return []
     tenant, sale_id, reservation_id = order.key
-    unusual = [each.change for each in order.steps if not each.is_usual]
-    if not unusual:
+    if order.is_usual:
         return [
             LineRow(tenant, sale_id, reservation_id, sku, claimed, sold, came_back, claimed)
             for sku, claimed, sold, came_back in units
         ]
-    asked, counts = dict(claim), {one[0]: one[1:] for one in units}
-    named = {one.sku for change in unusual for one in (*change.before, *change.after)}
+    unusual = [each.change for each in order.steps if not each.change.is_usual]
+    asked, counts = dict(order.claim.lines), {one[0]: one[1:] for one in units}
+    named = {one[0] for change in unusual for one in (*change.before, *change.after)}
     return [
         LineRow(tenant, sale_id, reservation_id, sku, *counts.get(sku, (0, 0, 0)), asked.get(sku, 0))
         for sku in sorted(asked.keys() | named)
@@ -169,7 +173,3 @@ def _lines(order: Order, number: int, is_complete: bool) -> list[LineRow]:
 
 def _reason_name(reason: int) -> str | None:
     return REASON_NAMES[reason] if reason else None
-
-
-def _key(row: ReservationRow | RefusedConfirm) -> tuple[str, str, str]:
-    return row[:3]

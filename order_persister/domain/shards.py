@@ -1,8 +1,9 @@
 """A shard's row in the ledger, and the outcome of applying a batch to it."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from order_persister.domain.chain import ReadMark, Watermark
+from order_persister.domain.chain import AcceptedCommit, ReadMark, Watermark
 
 # The same as in the inventory service, and in docs/operations.md.
 RESIZING = (
@@ -63,8 +64,10 @@ class PartitionState(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """A shard's row after a batch, and the seq from which its relay is asked to resend (0: no resend)."""
+    """What a transaction has made of a shard, or a batch."""
 
     shard: int
-    row: ShardRow
-    resend_from_seq: int = 0
+    row: ShardRow  # afterwards
+    resend_from_seq: int = 0  # from which its relay is asked to resend; 0: no resend
+    applied: Sequence[AcceptedCommit] = ()  # by the transaction, up to the row's watermark
+    has_refused: bool = False  # whether it has refused orders

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from order_persister.domain.fold import Order, Refusal, Refusals
-from order_persister.domain.units import moved_units
+from order_persister.domain.units import Moved, moved_units
 
 EXTERNAL = "external"  # the world around the sale: what an item has in all is what came from there
 AVAILABLE = "available"
@@ -18,7 +18,7 @@ SOLD = "sold"
 REFUSED = "refused"
 ACCOUNTS = (AVAILABLE, HELD, SOLD, REFUSED)  # the balances of an item
 
-Transfer = tuple[str, str, int]  # from an account, to an account, units
+Transfer = tuple[str, str, str, int]  # a SKU, from an account, to an account, units
 
 
 class Entry(NamedTuple):
@@ -41,17 +41,16 @@ def entries_from_orders(orders: Iterable[Order], refusals: Refusals) -> Iterator
     """The transfers of every step."""
     for order in orders:
         refusal = refusals.get(order.created)
+        tenant, sale_id, reservation_id = order.key
         for number, step in enumerate(order.steps):
             held, sold = (HELD, SOLD) if refusal is None else _accounts(refusal, number)
             back_to = EXTERNAL if step.change.discarded else AVAILABLE
-            line = 0
-            for sku, more_held, more_sold in moved_units(step.change, step.is_usual, order.claim):
-                for source, target, quantity in _transfers(more_held, more_sold, held, sold, back_to):
-                    yield Entry(
-                        step.epoch, step.seq, step.index, line, order.tenant, order.sale_id, sku, order.reservation_id,
-                        source, target, quantity,
-                    )  # fmt: skip
-                    line += 1
+            transfers = _transfers(moved_units(step.change), held, sold, back_to)
+            for line, (sku, source, target, quantity) in enumerate(transfers):
+                yield Entry(
+                    step.epoch, step.seq, step.index, line, tenant, sale_id, sku, reservation_id,
+                    source, target, quantity,
+                )  # fmt: skip
 
 
 def deltas_from(entries: Iterable[Entry]) -> dict[tuple[str, str, str], dict[str, int]]:
@@ -72,14 +71,16 @@ def _accounts(refusal: Refusal, number: int) -> tuple[str, str]:
 
 
 @lru_cache(maxsize=1024)  # the orders of a run move in a few ways
-def _transfers(more_held: int, more_sold: int, held: str, sold: str, back_to: str) -> tuple[Transfer, ...]:
+def _transfers(moved: tuple[Moved, ...], held: str, sold: str, back_to: str) -> tuple[Transfer, ...]:
     """What these differences come to: sold out of what was held, given back, returned, taken."""
-    confirmed = max(0, min(-more_held, more_sold))
-    wanted = (
-        (held, sold, confirmed),
-        (held, AVAILABLE, -more_held - confirmed),
-        (sold, back_to, -more_sold),
-        (AVAILABLE, held, more_held),
-        (AVAILABLE, sold, more_sold - confirmed),
-    )
-    return tuple((source, target, units) for source, target, units in wanted if units > 0 and source != target)
+    transfers: list[Transfer] = []
+    for sku, more_held, more_sold in moved:
+        confirmed = max(0, min(-more_held, more_sold))
+        transfers += (
+            (sku, held, sold, confirmed),
+            (sku, held, AVAILABLE, -more_held - confirmed),
+            (sku, sold, back_to, -more_sold),
+            (sku, AVAILABLE, held, more_held),
+            (sku, AVAILABLE, sold, more_sold - confirmed),
+        )
+    return tuple([each for each in transfers if each[3] > 0 and each[1] != each[2]])

@@ -42,6 +42,8 @@ from order_persister.service.booking import Booking, BrokenInvariant
 # The payload of one transaction: enough to make its fixed cost negligible, and little enough to end within a second.
 TRANSACTION_BYTES = 512 * 1024
 
+Publish = Callable[[Iterable[Outcome]], Awaitable[None]]
+
 log = structlog.get_logger()
 
 
@@ -71,9 +73,14 @@ class LedgerWriter:
         self._metrics = metrics
         self._retrier = retrier
 
-    async def apply(self, records: Iterable[KafkaRecord]) -> list[Outcome]:
-        """Apply a batch; one outcome for each of its shards that the ledger has a row of."""
-        found = await asyncio.gather(*(self._apply(*delivery) for delivery in deliveries_from(records).items()))
+    async def apply(self, records: Iterable[KafkaRecord], publish: Publish | None = None) -> list[Outcome]:
+        """Apply a batch; one outcome for each of its shards that the ledger has a row of.
+
+        `publish` gets the outcome of each transaction before the shard's next one begins, and of a shard that needs a
+        resend that one too. So what a batch decodes does not stay in memory until its end.
+        """
+        deliveries = deliveries_from(records).items()
+        found = await asyncio.gather(*(self._apply(*delivery, publish or _publish_nothing) for delivery in deliveries))
         return [outcome for outcome in found if outcome is not None]
 
     async def restart_reading(self, shard: int, mark: ReadMark) -> None:
@@ -84,20 +91,31 @@ class LedgerWriter:
         async with self._ledger.transaction(shard) as transaction:
             await transaction.restart_reading(mark)
 
-    async def _apply(self, shard: int, delivery: Delivery) -> Outcome | None:
+    async def _apply(self, shard: int, delivery: Delivery, publish: Publish) -> Outcome | None:
         """Apply one shard's part of a batch, a transaction a chunk."""
-        applied = await _in_order(
-            chunks(delivery), lambda chunk: self._retrier.retry("Postgres", partial(self._apply_chunk, shard, chunk))
-        )
+
+        has_refused = False
+
+        async def apply_and_publish(chunk: Delivery) -> Applied | None:
+            nonlocal has_refused
+            applied = await self._retrier.retry("Postgres", partial(self._apply_chunk, shard, chunk))
+            if applied is not None:
+                has_refused |= bool(applied.dead_letters)
+                await publish([Outcome(shard, applied.row, 0, applied.plan.accepted, bool(applied.dead_letters))])
+            return applied
+
+        applied = await _in_order(chunks(delivery), apply_and_publish)
         if applied is None:
             return None
         row = applied.row
         has_gap = bool(delivery.quarantined) or is_ahead(delivery.received, row.watermark)
         # A resend would not make this version know an event of a later one, and a frozen shard takes nothing.
         needs_resend = has_gap and applied.unread_from == MAX_SEQ and not row.frozen_reason
+        outcome = Outcome(shard, row, row.seq + 1 if needs_resend else 0, has_refused=has_refused)
         if needs_resend:
             self._metrics.gaps.inc()
-        return Outcome(shard, row, row.seq + 1 if needs_resend else 0)
+            await publish([outcome])
+        return outcome
 
     async def _apply_chunk(self, shard: int, chunk: Delivery) -> Applied | None:
         """Apply a chunk at once or, if the ledger rejects it, commit by commit up to the rejected one."""
@@ -171,6 +189,10 @@ class LedgerWriter:
             log.error("event_unknown", shard=shard, seq=plan.unknown_event.seq, why=why)
 
 
+async def _publish_nothing(outcomes: Iterable[Outcome]) -> None:
+    """For a ledger that nothing follows."""
+
+
 async def _in_order(
     pieces: Iterable[Delivery], apply: Callable[[Delivery], Awaitable[Applied | None]]
 ) -> Applied | None:
@@ -199,15 +221,12 @@ async def _apply_in(transaction: LedgerTransaction, row: ShardRow, chunk: Delive
     await transaction.insert_orphans(list(orphans_from(plan.orphans)))
     dead_letters = await _book(transaction, row, plan) if plan.accepted else []
     quarantined += await _quarantine_unreadable(transaction, plan)
-    await _move_row(transaction, row, plan, chunk)
-    after = await transaction.lock_shard()
-    assert after is not None, "it is locked"
-    return Applied(after, plan, quarantined, dead_letters, plan.unread_from)
+    row = await _move_row(transaction, row, plan, chunk)
+    return Applied(row, plan, quarantined, dead_letters, plan.unread_from)
 
 
 async def _book(transaction: LedgerTransaction, row: ShardRow, plan: ApplyPlan) -> list[DeadLetter]:
     """Write the run, the journal, and the epochs that the run enters."""
-    await transaction.use_indexes_only()
     dead_letters = await Booking(transaction, plan.accepted).write()
     for base, first in epochs_entered(row.watermark, plan.accepted):
         await transaction.insert_epoch(first.epoch, base)
@@ -215,16 +234,22 @@ async def _book(transaction: LedgerTransaction, row: ShardRow, plan: ApplyPlan) 
     return dead_letters
 
 
-async def _move_row(transaction: LedgerTransaction, row: ShardRow, plan: ApplyPlan, chunk: Delivery) -> None:
-    """Write what the chunk changes in the shard's row: watermark, read mark, what was seen above, frozen reason."""
+async def _move_row(transaction: LedgerTransaction, row: ShardRow, plan: ApplyPlan, chunk: Delivery) -> ShardRow:
+    """Write what the chunk changes in the shard's row: watermark, read mark, what was seen above, frozen reason.
+
+    The row afterwards.
+    """
     mark = read_mark_after(row.read_mark, chunk.records, plan)
     seen = seen_after(row.seen, plan.watermark, chunk.received)
     if plan.accepted:
-        await transaction.raise_watermark(plan.watermark, plan.accepted[-1].events.time_ms, mark, seen)
+        row = await transaction.raise_watermark(plan.watermark, plan.accepted[-1].events.time_ms, mark, seen)
     elif (mark, seen) != (row.read_mark, row.seen):
         await transaction.set_reading(mark, seen)
+        row = row._replace(read_offset=mark.offset, read_digest=mark.digest, seen_epoch=seen[0], seen_seq=seen[1])
     if plan.frozen_reason:
         await transaction.freeze(*plan.watermark.position, plan.frozen_reason)
+        row = row._replace(frozen_reason=plan.frozen_reason)
+    return row
 
 
 async def _note_seen(transaction: LedgerTransaction, row: ShardRow, chunk: Delivery) -> ShardRow:

@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from order_persister.domain.chain import AcceptedCommit
+from order_persister.domain.changes import Created
 from order_persister.domain.dead_letters import DeadLetter, dead_letter_updates_from, dead_letters_from
-from order_persister.domain.fold import Created, Order, Refusal, orders_from
+from order_persister.domain.fold import Order, Refusal, orders_from
 from order_persister.domain.ports import LedgerTransaction
 from order_persister.domain.refusals import (
     PermanentError,
@@ -90,11 +91,15 @@ class Booking:
 
     async def _write_rows(self, rows: Rows, refusals: Mapping[Created, Refusal]) -> dict[Created, Refusal]:
         """Write the new and the changed rows; the refusals of those that cannot be written."""
-        pending = sorted(
-            [*(PendingRow(row, True) for row in rows.new), *(PendingRow(row, False) for row in rows.changed)],
-            key=_key,
-        )
-        reused_ids, bad_rows = await bisect(pending, self._write_all_or_none)
+        try:
+            return dict.fromkeys(await self._write_all_or_none(rows.new, rows.changed), refusal_for_reused_id())
+        except PermanentError:
+            return await self._write_by_halves(rows, refusals)
+
+    async def _write_by_halves(self, rows: Rows, refusals: Mapping[Created, Refusal]) -> dict[Created, Refusal]:
+        """Find the rows that cannot be written, and write all others."""
+        pending = [*(PendingRow(row, True) for row in rows.new), *(PendingRow(row, False) for row in rows.changed)]
+        reused_ids, bad_rows = await bisect(sorted(pending, key=_key), self._write_pending)
         rejected = {created: refusal_for_reused_id() for some in reused_ids for created in some}
         for bad, error in bad_rows:
             created = bad.row.created
@@ -106,19 +111,24 @@ class Booking:
                 raise _give_back_refused(bad.row, error)
         return rejected
 
-    async def _write_all_or_none(self, pending: Sequence[PendingRow]) -> set[Created]:
+    async def _write_pending(self, pending: Sequence[PendingRow]) -> set[Created]:
+        new, changed = ([one.row for one in pending if one.is_new is is_new] for is_new in (True, False))
+        return await self._write_all_or_none(new, changed)
+
+    async def _write_all_or_none(
+        self, new: Sequence[ReservationRow], changed: Sequence[ReservationRow]
+    ) -> set[Created]:
         """Write all rows, or none if one violates a constraint; the new orders that were left out for a reused id."""
-        new = [one.row for one in pending if one.is_new]
         async with self._transaction.savepoint():
-            inserted = await self._insert(new)
-            await self._update([one.row for one in pending if not one.is_new])
-        return {row.created for row in new} - inserted
+            left_out = await self._insert(new)
+            await self._update(changed)
+        return left_out
 
     async def _refusal_by_step(self, order: Order) -> Refusal | None:
         """Write an order step by step up to the first that is rejected: its refusal; None if each is written."""
         for step, row in enumerate(rows_by_step(order)):
             try:
-                left_out = await self._write_all_or_none([PendingRow(row, order.is_new and step == 0)])
+                left_out = await self._write_pending([PendingRow(row, order.is_new and step == 0)])
             except PermanentError as error:
                 refusal = refusal_for(order, step, error)
                 if refusal is None:
@@ -138,10 +148,11 @@ class Booking:
             await self._insert(rows)
 
     async def _insert(self, rows: Sequence[ReservationRow]) -> set[Created]:
-        """Insert the reservations whose id is free, with their lines; which they were."""
-        inserted = await self._transaction.insert_reservations(rows)
-        await self._transaction.insert_lines([line for row in rows if row.created in inserted for line in row.lines])
-        return inserted
+        """Insert the reservations whose id is free, with their lines; the orders that were left out."""
+        left_out = await self._transaction.insert_reservations(rows)
+        inserted = [row for row in rows if row.created not in left_out] if left_out else rows
+        await self._transaction.insert_lines([line for row in inserted for line in row.lines])
+        return left_out
 
     async def _update(self, rows: Sequence[ReservationRow]) -> None:
         found = await self._transaction.update_reservations(rows)

@@ -7,12 +7,13 @@ publishes what another one left. Compensations act once, facts have their positi
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from holdfast.inventory.v1.events_pb2 import LedgerProgress
 
 from holdfast_runtime.kafka import COMPENSATIONS, ORDERS, PROGRESS, SALES
+from order_persister.domain.chain import AcceptedCommit
 from order_persister.domain.facts import Fact
 from order_persister.domain.ports import Message, Send, UnpublishedRecords
 from order_persister.domain.shards import Outcome, ShardRow
@@ -47,10 +48,15 @@ class Publisher:
             self._replayed.discard(shard)
 
     async def publish(self, outcomes: Iterable[Outcome]) -> None:
-        """After a batch: progress first, because the relay waits for it, then new compensations and facts."""
-        outcomes = list(outcomes)
-        await asyncio.gather(*(self._publish_progress(*outcome) for outcome in outcomes))
-        await asyncio.gather(*(self._publish_rest(outcome.shard, only_new=True) for outcome in outcomes))
+        """After a transaction: progress, for which the relay waits, and meanwhile new compensations and facts."""
+        await asyncio.gather(*(self._publish(outcome) for outcome in outcomes))
+
+    async def _publish(self, outcome: Outcome) -> None:
+        shard, row, resend_from_seq, applied, has_refused = outcome
+        await asyncio.gather(
+            self._publish_progress(shard, row, resend_from_seq),
+            self._publish_rest(shard, applied, compensations=has_refused, only_new=True),
+        )
 
     async def publish_due(self, shards: Iterable[int]) -> None:
         """Each second, for the shards that are assigned: what is due, with or without a batch."""
@@ -82,10 +88,13 @@ class Publisher:
         await self._send([Message(PROGRESS, shard, str(shard).encode(), progress.SerializeToString())])
         self._last_progress[shard] = _reported(row), time.monotonic()
 
-    async def _publish_rest(self, shard: int, only_new: bool) -> None:
+    async def _publish_rest(
+        self, shard: int, applied: Sequence[AcceptedCommit] = (), *, compensations: bool = True, only_new: bool
+    ) -> None:
         async with self._locks[shard]:
-            await self._publish_compensations(shard, only_new)
-            await self._publish_facts(shard)
+            if compensations:
+                await self._publish_compensations(shard, only_new)
+            await self._publish_facts(shard, applied)
 
     async def _publish_compensations(self, shard: int, only_new: bool) -> None:
         """Not all that are due: while many are open, there are always more, and no commit is applied meanwhile."""
@@ -94,12 +103,12 @@ class Publisher:
             await self._send([Message(COMPENSATIONS, shard, key, one.SerializeToString()) for one in due])
             self._metrics.compensations.inc(len(due))
 
-    async def _publish_facts(self, shard: int) -> None:
+    async def _publish_facts(self, shard: int, applied: Sequence[AcceptedCommit]) -> None:
         """All facts above the shard's mark; none further if the ledger was set back meanwhile, for it applies anew."""
-        while (found := await self._unpublished.next_facts(shard)) is not None:
+        while (found := await self._unpublished.next_facts(shard, applied)) is not None:
             await self._send_facts(ORDERS, shard, found.orders)
             await self._send_facts(SALES, shard, found.sales)
-            if not await self._unpublished.record_published(shard, found):
+            if not await self._unpublished.record_published(shard, found) or found.reaches_watermark:
                 return
 
     async def _send_facts(self, topic: str, shard: int, facts: Iterable[Fact]) -> None:

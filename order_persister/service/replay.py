@@ -150,7 +150,7 @@ class Replayer:
         row = (await self._unpublished.shard_rows([shard])).get(shard, row)
         async with aclosing(self._records.records_from(shard, row.read_offset)) as batches:
             async for records in batches:
-                await self._publisher.publish(await self._ledger.apply(records))
+                await self._ledger.apply(records, self._publisher.publish)
 
 
 def _has_moved(before: ShardRow, row: ShardRow) -> bool:

@@ -14,7 +14,6 @@ from holdfast.inventory.v1 import inventory_service_pb2 as calls
 from holdfast.inventory.v1.reservation_pb2 import Line
 
 from tests.e2e.fact_consumer import FactConsumer
-from tests.servers import REAL
 from tests.stack_fixture import FACTS, StackFixture
 from tests.stacks import Running
 from tests.waiting import eventually
@@ -36,9 +35,6 @@ def changelog(usual_stack: Running) -> str:
     return CHANGELOG
 
 
-@pytest.mark.skipif(
-    REAL, reason="on Apache Kafka the count was not right 60 s after its restart, for a reason not found"
-)
 @pytest.mark.usefixtures("changelog")
 async def test_a_count_that_is_killed_counts_each_unit_once(stack: StackFixture, tmp_path: Path) -> None:
     """Its windows are those of the facts, and their sums are the ledger's, whose audit finds nothing."""

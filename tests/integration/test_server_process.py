@@ -173,9 +173,11 @@ async def is_draining(caller: Caller) -> bool:
     return await health(caller) == NOT_SERVING
 
 
-async def test_a_second_signal_does_not_wait(valkey: str, database: str) -> None:
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_a_second_signal_does_not_wait(valkey: str, database: str, workers: str) -> None:
     """A second SIGTERM ends the drain."""
-    async with stuck(valkey, database, HOLDFAST_DRAIN_S="60") as (server, caller, under_way, began):
+    settings = {"HOLDFAST_DRAIN_S": "60", "HOLDFAST_WORKERS": workers}
+    async with stuck(valkey, database, **settings) as (server, caller, under_way, began):
         server.terminate()
         await eventually(lambda: is_draining(caller))
         server.terminate()

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from structlog.typing import FilteringBoundLogger
 
 from holdfast_runtime.retry import Outage, Retrier
-from inventory_service.domain.backlog import Backlog, RelayGauges
+from inventory_service.domain.backlog import RelayGauges
 from inventory_service.domain.ports import BlockedCopies, BlockedList, StockMaintenance
 from inventory_service.domain.restore import NOTHING, Permission
 from inventory_service.domain.shard_ports import CommitOffsets, CommitTopic, LedgerRows, Outbox, ProgressTopic, Shards
@@ -30,6 +30,7 @@ from inventory_service.domain.shards import (
 from inventory_service.domain.window import SendWindow
 from inventory_service.service import audit
 from inventory_service.service.audit import audit_shard
+from inventory_service.service.relay.backlog import read_backlog
 from inventory_service.service.relay.blocked_buyers import BlockedBuyersCopier
 from inventory_service.service.relay.lease import ShardLease
 from inventory_service.service.relay.maintenance import ShardMaintenance
@@ -39,7 +40,8 @@ from inventory_service.service.relay.turn import TAKEOVER_TIMEOUT_S, ShardTurn
 
 WAIT_FOR_COMMITS_MS = 500
 WAIT_FOR_ROOM_S = 1.0
-WATCH_S = 0.5
+RETRY_S = 0.5
+WATCH_S = 0.6  # a little more than lies between two checks of the monitor, whose status the watch shares
 AUDIT_S = 120.0  # for an audit of a shard that was loaded, which waits for a moment without calls
 LOGGED_DIFFERENCES = 20
 SHUTDOWN_S = 1.0  # to release the leases
@@ -123,8 +125,10 @@ class ShardRelay:
         )
         turn = ShardTurn(shard, ports.shards, ports.takeover, ports.monotonic, options.takeover_timeout_s)
         self._monitor = ShardMonitor(
-            shard, options.shard_count, ports, turn, options.permission, self.log, self._was_loaded.set
+            shard, options.shard_count, ports, turn, options.permission, self.log, self._was_loaded.set, self._on_status
         )
+        self._status: ShardStatus | None = None  # that the monitor has read, until the watch takes it
+        self._has_status = asyncio.Event()
         self._lease = ShardLease(shard, options.name, dependencies.shards, dependencies.monotonic, self.log)
         self._window = SendWindow(options.window_bytes, options.stall_timeout_s)
         # Epoch and identity that the window belongs to; None: start anew once this relay has the lease.
@@ -207,7 +211,7 @@ class ShardRelay:
 
     async def watch(self) -> None:
         """Start anew when Redis or the epoch has changed, rewind when progress stalls, and export the backlog."""
-        status = await self._dependencies.shards.status(self._shard)
+        status = await self._next_status()
         if self._window_epoch != (status.epoch, status.identity):
             self._window_epoch = None
         elif self._window.is_stalled(self._dependencies.monotonic()):
@@ -215,7 +219,6 @@ class ShardRelay:
         self._moved.set()
         self._copier.on_status(status)
         await self._export_backlog(status)
-        await asyncio.sleep(WATCH_S)
 
     async def sweep(self) -> None:
         """Maintain the shard's stock while this relay has the lease."""
@@ -237,11 +240,24 @@ class ShardRelay:
         else:
             self.log.info("shard_audited", reservations=result.reservations)
 
+    def _on_status(self, status: ShardStatus) -> None:
+        self._status = status
+        self._has_status.set()
+
+    async def _next_status(self) -> ShardStatus:
+        """The status that the monitor reads next, or one of its own while the monitor takes the shard over."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(WATCH_S):
+                await self._has_status.wait()
+        self._has_status.clear()
+        status, self._status = self._status, None
+        return status or await self._dependencies.shards.status(self._shard)
+
     async def _begin(self) -> bool:
         """Start at the first untrimmed commit."""
         status = await self._dependencies.shards.status(self._shard)
         if status.blank:
-            await asyncio.sleep(WATCH_S)
+            await asyncio.sleep(RETRY_S)
             return False
         self._window.start(status.trimmed, self._dependencies.monotonic())
         self._window_epoch = (status.epoch, status.identity)
@@ -262,7 +278,7 @@ class ShardRelay:
         if status.epoch == first.epoch and status.trim_seq + 1 < first.seq:
             lost = f"commit {CommitId(first.epoch, first.seq - 1)} is neither in the outbox nor in the ledger"
             await self._dependencies.shards.freeze(self._shard, status.epoch, f"CHAIN_BROKEN: {lost}")
-            await asyncio.sleep(WATCH_S)
+            await asyncio.sleep(RETRY_S)
         self._window_epoch = None
 
     async def _wait_for_room(self) -> None:
@@ -272,23 +288,10 @@ class ShardRelay:
                 await self._moved.wait()
 
     async def _export_backlog(self, status: ShardStatus) -> None:
-        sends = self._lease.is_held
         cursor = status.trimmed  # where it starts anew
         if self._window_epoch:
             cursor = max(self._window.cursor, status.trimmed)
-        backlog = Backlog(
-            serving=status.serving,
-            sends=sends,
-            outbox=status.outbox_length,
-            unsent=max(status.seq - cursor.seq, 0) if sends and cursor.epoch == status.epoch else 0,
-            unsent_s=await self._age(cursor) if sends else 0.0,
-            unledgered_s=await self._age(status.trimmed),
-            ahead_s=status.ahead_ms / 1000,
-            parts=status.parts,
+        outbox, now_s = self._dependencies.outbox, self._dependencies.time()
+        self._dependencies.gauges.show(
+            self._shard, await read_backlog(outbox, status, cursor if self._lease.is_held else None, now_s)
         )
-        self._dependencies.gauges.show(self._shard, backlog)
-
-    async def _age(self, commit_id: CommitId) -> float:
-        """Seconds since the first commit after `commit_id` was made; 0 if there is none."""
-        made_ms = await self._dependencies.outbox.time_after(self._shard, commit_id)
-        return max(self._dependencies.time() - made_ms / 1000, 0.0) if made_ms is not None else 0.0

@@ -42,6 +42,7 @@ class ShardMonitor:
         permission: Permission,
         log: FilteringBoundLogger,
         loaded: Callable[[], None],
+        observe: Callable[[ShardStatus], None] = lambda status: None,
     ) -> None:
         self._shard = shard
         self._shard_count = shard_count
@@ -50,6 +51,7 @@ class ShardMonitor:
         self._permission = permission  # what a take-over may load
         self._log = log
         self._loaded = loaded  # called once the shard was loaded
+        self._observe = observe  # called with the status of each check
         self._retry = Backoff(FIRST_RETRY_S, MAX_RETRY_S)
         self._logged_state = ""
         self._was_ahead = False
@@ -59,6 +61,7 @@ class ShardMonitor:
     async def check(self) -> None:
         """Check once, recover the shard if it does not serve, and wait until the next check is due."""
         status = await self._shards.status(self._shard)
+        self._observe(status)
         check_shard_count(self._shard_count, status.shards, "Redis")
         self._log_state(status)
         if status.serving:

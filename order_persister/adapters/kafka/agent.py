@@ -18,18 +18,19 @@ from holdfast_runtime.settings import SharedSettings
 from order_persister.adapters.kafka.faust_options import faust_options
 from order_persister.adapters.kafka.group_rejoin import rejoin_after_errors
 from order_persister.adapters.kafka.process_restart import restart_process
+from order_persister.adapters.kafka.record_queue import PersisterApp
 from order_persister.adapters.kafka.topic_reset import faust_errors
 from order_persister.domain.chain import KafkaRecord
 from order_persister.domain.shards import PartitionState
 from order_persister.service.apply import LedgerWriter
 from order_persister.service.publisher import Publisher
 
-# A batch costs a few transactions a shard, so many small records must go together; the relays' windows limit how many
-# bytes are ready. Small records must not fill the buffer, because Faust then reads only the other partitions, for up
-# to a second each time.
-MAX_RECORDS = 256
+# A batch costs a few transactions a shard, so many small records must go together; how many bytes wait for the agent,
+# and so how many a batch has, `RecordQueue` limits. Small records must not fill the buffer, because Faust then reads
+# only the other partitions, for up to a second each time.
+MAX_RECORDS = 1024
 RECORDS_WAIT_S = 0.05
-STREAM_BUFFER = 1024
+STREAM_BUFFER = 4096
 REQUEST_TIMEOUT_S = 40.0
 METADATA_MAX_AGE_MS = 5_000  # only by new metadata does a member find that a topic is back; aiokafka's default: 5 min
 
@@ -38,7 +39,7 @@ log = structlog.get_logger()
 
 def new_app(config: KafkaConfig, settings: SharedSettings) -> faust.App:
     """A Faust app without an agent; it connects when it is started."""
-    return faust.App(config.named(PERSISTER_GROUP), **faust_options(config), **_faust_settings(settings))
+    return PersisterApp(config.named(PERSISTER_GROUP), **faust_options(config), **_faust_settings(settings))
 
 
 def add_agent(app: faust.App, topic: str, ledger: LedgerWriter, publisher: Publisher) -> None:
@@ -69,8 +70,8 @@ async def persist_all(stream: Any, ledger: LedgerWriter, publisher: Publisher) -
     """
     async for events in stream.noack_take(MAX_RECORDS, within=RECORDS_WAIT_S):
         async with exit_on_unhandled_exception():
-            outcomes = await ledger.apply(map(_record, events))  # retries transient errors
-            await publisher.publish(outcomes)  # returns when Kafka has confirmed progress, compensations and facts
+            # Retries transient errors, and returns when Kafka has confirmed progress, compensations and facts.
+            await ledger.apply(map(_record, events), publisher.publish)
             for event in events:
                 await stream.ack(event)
 

@@ -8,6 +8,7 @@ import structlog
 
 from holdfast_runtime.connection_errors import TransientError
 from holdfast_runtime.postgres import Connection, LazyPool, Row
+from order_persister.adapters.ledger.arrays import use_array_codecs
 from order_persister.domain.refusals import ErrorKind, PermanentError, classify
 
 POOL_SIZE = 8
@@ -19,7 +20,8 @@ APPLICATION_NAME = "holdfast-persister"  # in pg_stat_activity
 # session that is halted between the messages of one statement.
 LOCK_S = 5.0
 IDLE_IN_TRANSACTION_S = 5.0
-SET_LOCK_TIMEOUT = "select set_config('lock_timeout', $1, true)"  # until the transaction ends
+# Until the transaction ends. The planner would choose sequential scans for tables that were not analysed yet.
+SETTINGS = f"set local lock_timeout = {int(LOCK_S * 1000)}; set local enable_seqscan = off"
 TERMINATE_IDLE_IN_TRANSACTION = """
 select pid, pg_terminate_backend(pid) from pg_stat_activity
  where application_name = $1 and usename = current_user and datname = current_database() and xact_start is not null
@@ -64,7 +66,7 @@ class Database:
     """A pool that connects when it is first used, so that the persister may start while Postgres is unavailable."""
 
     def __init__(self, dsn: str) -> None:
-        self._pool = LazyPool(dsn, POOL_SIZE, STATEMENT_TIMEOUT_S, APPLICATION_NAME)
+        self._pool = LazyPool(dsn, POOL_SIZE, STATEMENT_TIMEOUT_S, APPLICATION_NAME, prepare=use_array_codecs)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
@@ -76,7 +78,7 @@ class Database:
         try:
             with postgres_errors():
                 async with self._pool.acquire() as connection, connection.transaction():
-                    await connection.execute(SET_LOCK_TIMEOUT, str(int(LOCK_S * 1000)))
+                    await connection.execute(SETTINGS)
                     yield Transaction(connection)
         except LockTimeout:
             await self._terminate_idle()

@@ -11,9 +11,9 @@ class Queries:
 
     lock_shard: str
     shard_rows: str
+    facts_row: str
     migration_numbers: str
     shard_counts: str
-    use_indexes_only: str
     raise_watermark: str
     set_reading: str
     freeze: str
@@ -32,6 +32,7 @@ class Queries:
     set_left_times: str
     add_to_items: str
     insert_reservations: str
+    reservations_of: str
     update_reservations: str
     mark_refused_confirms: str
     insert_lines: str

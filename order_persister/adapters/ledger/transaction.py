@@ -9,8 +9,9 @@ from holdfast_runtime.postgres import Row
 from order_persister.adapters.ledger.postgres import Database, Transaction
 from order_persister.adapters.ledger.queries import Queries
 from order_persister.domain.chain import AcceptedCommit, Quarantined, ReadMark, Watermark
+from order_persister.domain.changes import Created
 from order_persister.domain.dead_letters import DeadLetter, DeadLetterUpdate
-from order_persister.domain.fold import EARLIER_RUN, Created, Refusal
+from order_persister.domain.fold import EARLIER_RUN, Refusal
 from order_persister.domain.orphans import Orphan
 from order_persister.domain.refusals import Block
 from order_persister.domain.rows import LineRow, RefusedConfirm, ReservationRow
@@ -49,8 +50,13 @@ class PostgresTransaction:
         row = await self._db.fetch_one(self._sql.lock_shard, self._shard)
         return None if row is None else ShardRow(*row)
 
-    async def raise_watermark(self, watermark: Watermark, time_ms: int, mark: ReadMark, seen: tuple[int, int]) -> None:
-        await self._db.execute(self._sql.raise_watermark, self._shard, *watermark, time_ms, *mark, *seen)
+    async def raise_watermark(
+        self, watermark: Watermark, time_ms: int, mark: ReadMark, seen: tuple[int, int]
+    ) -> ShardRow:
+        values = self._shard, *watermark, time_ms, *mark, *seen
+        row = await self._db.fetch_one(self._sql.raise_watermark, *values)
+        assert row is not None, "it is locked"
+        return ShardRow(*row)
 
     async def set_reading(self, mark: ReadMark, seen: tuple[int, int]) -> None:
         await self._db.execute(self._sql.set_reading, self._shard, *mark, *seen)
@@ -81,9 +87,6 @@ class PostgresTransaction:
     async def insert_journal(self, commits: Sequence[AcceptedCommit]) -> None:
         rows = [(commit.epoch, commit.seq, commit.hash, commit.payload) for commit in commits]
         await self._write(self._sql.insert_journal, rows)
-
-    async def use_indexes_only(self) -> None:
-        await self._db.fetch(self._sql.use_indexes_only)
 
     # What is refused before anything is written
 
@@ -124,8 +127,10 @@ class PostgresTransaction:
         if not rows:
             return set()
         *values, _lines = columns(rows)
-        found = await self._db.fetch(self._sql.insert_reservations, self._shard, *values)
-        return {Created(*row) for row in found}
+        if await self._db.execute(self._sql.insert_reservations, self._shard, *values) == len(rows):
+            return set()
+        found = await self._db.fetch(self._sql.reservations_of, self._shard, *columns([row.identity for row in rows]))
+        return {row.created for row in rows} - {Created(*created) for created in found}
 
     async def update_reservations(self, rows: Sequence[ReservationRow]) -> int:
         if not rows:

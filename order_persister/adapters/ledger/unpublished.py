@@ -15,9 +15,11 @@ from order_persister.adapters.ledger.migrator import migrations
 from order_persister.adapters.ledger.postgres import Database, Transaction
 from order_persister.adapters.ledger.queries import Queries
 from order_persister.adapters.ledger.transaction import columns
+from order_persister.domain.chain import AcceptedCommit
+from order_persister.domain.changes import Created
 from order_persister.domain.events import known_events
-from order_persister.domain.facts import JournalCommit, NextFacts, RefusedAt, created_in, order_facts
-from order_persister.domain.fold import REASONS, Created
+from order_persister.domain.facts import NextFacts, RefusedAt, created_in, order_facts, unpublished_of
+from order_persister.domain.fold import REASONS
 from order_persister.domain.ports import OpenCompensations
 from order_persister.domain.sale_facts import sale_facts
 from order_persister.domain.shards import ShardRow
@@ -50,12 +52,12 @@ class Unpublished:
         """The number of shards that the ledger was made for; empty before `holdfast init`."""
         return await self._retrier.retry("Postgres", self._shard_counts)
 
-    async def next_facts(self, shard: int) -> NextFacts | None:
-        """The next facts above the shard's facts mark, which may be none.
+    async def next_facts(self, shard: int, applied: Sequence[AcceptedCommit] = ()) -> NextFacts | None:
+        """The next facts above the shard's facts mark, which may be none; `applied` saves reading the journal.
 
         None if the mark is at the watermark, or if this version does not know all of the next commit.
         """
-        return await self._retrier.retry("Postgres", partial(self._next_facts, shard))
+        return await self._retrier.retry("Postgres", partial(self._next_facts, shard, applied))
 
     async def record_published(self, shard: int, facts: NextFacts) -> bool:
         """Store that these are on Kafka; False if the mark was moved, or the ledger was set back, meanwhile."""
@@ -90,22 +92,35 @@ class Unpublished:
         async with self._database.transaction() as db:
             return {row["shards"] for row in await db.fetch(self._sql.shard_counts)}
 
-    async def _next_facts(self, shard: int) -> NextFacts | None:
+    async def _next_facts(self, shard: int, applied: Sequence[AcceptedCommit]) -> NextFacts | None:
         """Read mark, watermark and journal in one transaction: a fail-over or a restore ends it, so they agree."""
         async with self._database.transaction() as db:
-            row = (await self._rows(db, [shard])).get(shard)
-            if row is None or row.facts_position >= row.position:
+            found = await db.fetch_one(self._sql.facts_row, shard)
+            if found is None:
                 return None
+            *values, has_refused = found
+            row = ShardRow(*values)
             mark, watermark = row.facts_position, row.position
-            found = await db.fetch(self._sql.journal_after, shard, *mark, *watermark, MAX_COMMITS)
-            commits = _known_commits(found)
-            refused = await self._refused(db, shard, created_in(commits))
-        if (found and not commits) or not all(one.reason for one in refused.values()):
+            if mark >= watermark:
+                return None
+            commits: Sequence[AcceptedCommit] | None = unpublished_of(row, applied)
+            commits = commits or await self._journal_after(db, shard, mark, watermark)
+            refused = await self._refused(db, shard, created_in(commits)) if commits and has_refused else {}
+        if commits is None or not all(one.reason for one in refused.values()):
             self._tell_unknown(shard, mark)
             return None
         orders, sales = list(order_facts(shard, commits, refused)), list(sale_facts(shard, commits))
         # With no commits in between, the watermark is the start of an epoch that a take-over has opened.
-        return NextFacts(orders, sales, mark, commits[-1][:2] if commits else watermark)
+        last = commits[-1][:2] if commits else watermark
+        return NextFacts(orders, sales, mark, last, last == watermark)
+
+    async def _journal_after(
+        self, db: Transaction, shard: int, mark: tuple[int, int], watermark: tuple[int, int]
+    ) -> list[AcceptedCommit] | None:
+        """Some commits up to the watermark, of these those that this version knows; None if it knows none of them."""
+        found = await db.fetch(self._sql.journal_after, shard, *mark, *watermark, MAX_COMMITS)
+        commits = _known_commits(found)
+        return commits if commits or not found else None
 
     def _tell_unknown(self, shard: int, mark: tuple[int, int]) -> None:
         """Log once that the facts above a mark wait for a later version of the persister."""
@@ -143,14 +158,14 @@ class Unpublished:
         }
 
 
-def _known_commits(found: Iterable[Row]) -> list[JournalCommit]:
+def _known_commits(found: Iterable[Row]) -> list[AcceptedCommit]:
     """The commits before the first one that this version does not know whole."""
     commits = []
-    for epoch, seq, payload in found:
+    for epoch, seq, hash, payload in found:
         events = known_events(CommitBody.FromString(payload))
         if events is None:
             break
-        commits.append(JournalCommit(epoch, seq, events))
+        commits.append(AcceptedCommit(epoch, seq, payload, hash, events))
     return commits
 
 

@@ -1,6 +1,10 @@
 """Growth: the sizes that are measured, and what a point's rounds come to."""
 
-from bench.growth import sizes_to, summed_up
+import argparse
+import json
+from pathlib import Path
+
+from bench.growth import begun, sizes_to, summed_up
 
 
 def testsizes_grow_by_one_factor_up_to_the_last() -> None:
@@ -20,3 +24,19 @@ def test_a_point_is_the_median_of_its_rounds() -> None:
     assert point["cpu_us"] == {"serve": 92.0, "valkey": 20.0}
     assert point["quartiles"]["serve"] == [91.0, 93.0]
     assert point["requests_a_script_call"] == 8.0
+
+
+def test_a_run_adds_to_one_of_the_same_kind(tmp_path: Path) -> None:
+    """What takes long can be measured in pieces; points of other rounds are not mixed with these."""
+    file, one, other = (
+        tmp_path / "growth.json",
+        argparse.Namespace(seconds=1.0, rounds=5, most=10),
+        argparse.Namespace(),
+    )
+    vars(other).update(vars(one), rounds=3)
+    first = begun(file, one)
+    first["points"]["sales"] = [{"of": 1}]
+    file.write_text(json.dumps(first))
+
+    assert begun(file, one)["points"] == {"sales": [{"of": 1}]}
+    assert begun(file, other)["points"] == {}

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.machine import ROOT
 from bench.strategies.base import Order
 from bench.strategies.books import Books
 from bench.strategies.decr_queue import within
@@ -110,3 +111,10 @@ def test_a_report_has_a_row_for_each_measurement() -> None:
 
     assert "| holdfast | 100 | 9 / 10 | 10 | 0 | 1.0 | 2.0 | 3.0 | 6 | 2 | 0.100 | 0.200 |" in report
     assert "| Redis killed | holdfast | 9 / 10 | 10 | 0 | 0 | 0 | 0 | 7 |" in report
+
+
+def test_the_page_shows_what_its_json_has() -> None:
+    """Every table of docs/comparison.md is of one run, which lies beside it."""
+    page = (ROOT / "docs" / "comparison.md").read_text()
+
+    assert "\n".join(lines_of(load(ROOT / "docs" / "comparison.json"))) in page

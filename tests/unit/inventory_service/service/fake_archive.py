@@ -2,15 +2,17 @@
 
 import asyncio
 
+from holdfast.inventory.v1 import error_reason_pb2 as reasons
+from holdfast.inventory.v1.reservation_pb2 import RejectionReason
 from holdfast.inventory.v1.sale_pb2 import SALE_STATE_ARCHIVED
 
 from inventory_service.domain.archive import ArchivedReservation, ArchivedSale
 from inventory_service.domain.in_memory_stock import InMemoryStock
 from inventory_service.domain.keys import Position, SaleKey
-from inventory_service.domain.moves import Move
+from inventory_service.domain.moves import Move, MoveKind
 from inventory_service.domain.reservation import CONFIRMED, Line, Reservation, Units
 from inventory_service.domain.reserve import Reserve, ReserveResult, fingerprint_of
-from inventory_service.domain.results import Failure, Granted, ReservationRead
+from inventory_service.domain.results import Failure, Granted, Rejected, ReservationRead, sale_not_found
 from inventory_service.domain.sale import CreateSale, Item, NewItem, Sale, SaleRead, Settings
 from inventory_service.domain.shard_state import StoredAdjustment
 from inventory_service.domain.shards import LedgerUnavailable
@@ -26,6 +28,8 @@ MADE = Position(0, 1, 2, 0)
 BOUGHT_LAMPS = (Units("lamp", 2, 2, 0),)
 BOUGHT = Reservation(SALE, "bought", "b-1", BOUGHT_LAMPS, CONFIRMED, 2, 100, 200, 60_100, MADE, MADE, 2, 0, "")
 BUY = Reserve(SALE, "bought", "b-1", (Line("lamp", 2),), None)
+SPEND = Move(SALE, "r-1", MoveKind.SPEND)
+GONE = sale_not_found(SALE)
 
 
 class FakeArchive:
@@ -101,3 +105,16 @@ async def failing_once(failure: Failure, ledger: FakeArchive | None = None) -> t
     await make_sale(stock, LAMPS)
     ledger = ledger or FakeArchive()
     return stock, ArchiveFallback(stock, ledger, ledger, Bulkhead(1), lambda: NOW_MS)
+
+
+def archive_of(ledger: FakeArchive) -> ArchiveFallback:
+    """The fallback of a server that has just started, in front of an empty stock."""
+    return ArchiveFallback(InMemoryStock(lambda: NOW_MS), ledger, ledger, Bulkhead(1), lambda: NOW_MS)
+
+
+def reason_of(answer: ReserveResult) -> str:
+    """The name of the reason why there are no units."""
+    if isinstance(answer, Rejected):
+        return RejectionReason.Name(RejectionReason.ValueType(answer.reason)).removeprefix("REJECTION_REASON_")
+    assert isinstance(answer, Failure), answer
+    return reasons.ErrorReason.Name(reasons.ErrorReason.ValueType(answer.reason)).removeprefix("ERROR_REASON_")

@@ -1,7 +1,5 @@
 """The archive fallback: calls about sales and reservations that have left Redis, or were made between two queries."""
 
-import asyncio
-
 import pytest
 from holdfast.inventory.v1 import error_reason_pb2 as reasons
 from holdfast.inventory.v1.reservation_pb2 import RejectionReason
@@ -11,14 +9,13 @@ from inventory_service.domain.change_hold import ChangeHold
 from inventory_service.domain.in_memory_stock import InMemoryStock
 from inventory_service.domain.moves import Compensate, Move, MoveKind
 from inventory_service.domain.reservation import HELD, ID_REUSED, RELEASED, RETURNED, Line, Units
-from inventory_service.domain.reserve import Reserve, ReserveResult
+from inventory_service.domain.reserve import Reserve
 from inventory_service.domain.results import (
     Failure,
     Granted,
     Rejected,
     ReservationRead,
     reservation_not_found,
-    sale_not_found,
 )
 from inventory_service.domain.sale import SaleRead
 from inventory_service.rpc.middleware import MIN_TIME_S
@@ -30,36 +27,18 @@ from tests.unit.inventory_service.service.fake_archive import (
     AS_OF,
     BOUGHT,
     BUY,
+    GONE,
     LAMPS,
     NOW_MS,
     SALE,
+    SPEND,
     FakeArchive,
+    archive_of,
     failing_once,
+    reason_of,
 )
 
 RESERVE = Reserve(SALE, "r-1", "b-1", (Line("lamp", 1),), None)
-SPEND = Move(SALE, "r-1", MoveKind.SPEND)
-GONE = sale_not_found(SALE)
-
-
-@pytest.fixture
-def ledger() -> FakeArchive:
-    """The archive of a sale that is over and has left Redis, with a confirmed reservation."""
-    ledger = FakeArchive()
-    ledger.end_ms = NOW_MS
-    ledger.reservations["bought"] = BOUGHT
-    return ledger
-
-
-@pytest.fixture
-def archive(ledger: FakeArchive) -> ArchiveFallback:
-    """The fallback in front of a stock that has the sale no more."""
-    return archive_of(ledger)
-
-
-def archive_of(ledger: FakeArchive) -> ArchiveFallback:
-    """The fallback of a server that has just started, in front of an empty stock."""
-    return ArchiveFallback(InMemoryStock(lambda: NOW_MS), ledger, ledger, Bulkhead(1), lambda: NOW_MS)
 
 
 async def test_a_sale_made_between_the_queries_is_read_from_redis_again() -> None:
@@ -128,14 +107,6 @@ async def test_other_failures_of_redis_are_returned_without_a_query_to_the_ledge
     assert await fallback.move(SPEND) == failure
 
     assert (first.asked, second.asked, third.asked) == (1, 1, 1)
-
-
-def reason_of(answer: ReserveResult) -> str:
-    """The name of the reason why there are no units."""
-    if isinstance(answer, Rejected):
-        return RejectionReason.Name(RejectionReason.ValueType(answer.reason)).removeprefix("REJECTION_REASON_")
-    assert isinstance(answer, Failure), answer
-    return reasons.ErrorReason.Name(reasons.ErrorReason.ValueType(answer.reason)).removeprefix("ERROR_REASON_")
 
 
 OTHERS = {
@@ -260,83 +231,6 @@ async def test_a_sale_that_cannot_have_left_redis_is_not_served_from_the_ledger(
     early = [await archive.reserve(BUY), await archive.find_sale(SALE), await archive.move(SPEND)]
 
     assert [held, *early] == [Failure(reasons.ERROR_REASON_SHARD_NOT_SERVING)] * 4
-
-
-async def test_an_archived_sale_is_read_once_and_then_cached(archive: ArchiveFallback, ledger: FakeArchive) -> None:
-    """It never changes, and thousands of calls may follow: each costs the ledger one query for its own id."""
-    await archive.find_sale(SALE)
-    ledger.asked.clear()
-
-    for number in range(3):
-        await archive.reserve(BUY._replace(reservation_id=f"late-{number}"))
-    await archive.find_sale(SALE)
-
-    assert ledger.asked == ["reservation"] * 3
-
-
-async def test_a_sale_that_the_ledger_does_not_know_to_have_left_is_read_again(
-    archive: ArchiveFallback, ledger: FakeArchive
-) -> None:
-    """If Redis is lost then, a load brings the sale back, and it may change and leave once more."""
-    ledger.has_left = False
-    await archive.find_sale(SALE)
-    await archive.find_sale(SALE)
-
-    assert ledger.asked.count("sale") == 2
-
-
-async def test_concurrent_calls_read_an_archived_sale_once(archive: ArchiveFallback, ledger: FakeArchive) -> None:
-    """The others find it in the cache when their turn comes."""
-    requests = [BUY._replace(reservation_id=f"late-{number}") for number in range(20)]
-
-    answers = await asyncio.gather(*(archive.reserve(request) for request in requests))
-
-    assert {reason_of(answer) for answer in answers} == {"SALE_ENDED"}
-    assert ledger.asked.count("sale") == 1
-
-
-async def test_an_unknown_id_costs_one_query(archive: ArchiveFallback, ledger: FakeArchive) -> None:
-    """Whether it is reserved, read, moved or spent."""
-    ledger.has_sale = False
-    ledger.reservations.clear()
-    asked = [
-        archive.reserve(BUY),
-        archive.find_sale(SALE),
-        archive.find_reservation(SALE, "r-1"),
-        archive.move(SPEND._replace(kind=MoveKind.RELEASE)),
-        archive.move(SPEND),
-    ]
-
-    answers = [await answer for answer in asked]
-
-    assert answers == [GONE] * len(asked)
-    assert len(ledger.asked) == len(asked)
-
-
-async def test_a_busy_ledger_fails_further_calls_with_overloaded(ledger: FakeArchive) -> None:
-    """Calls about archived or unknown ids must not take the ledger's time from all others."""
-    archive = ArchiveFallback(InMemoryStock(lambda: NOW_MS), ledger, ledger, Bulkhead(1, waiting=0), lambda: NOW_MS)
-
-    answers = await asyncio.gather(*(archive.find_sale(SALE) for _ in range(3)))
-
-    assert isinstance(answers[0], SaleRead)
-    assert answers[1:] == [Failure(reasons.ERROR_REASON_OVERLOADED)] * 2
-
-
-async def test_an_unreachable_ledger_is_reported_and_never_not_found(ledger: FakeArchive) -> None:
-    """Each failure is a value, so that a batch can carry it item by item."""
-    ledger.is_away = True
-    archive = archive_of(ledger)
-
-    answers = [
-        await archive.reserve(BUY),
-        await archive.move(SPEND),
-        await archive.find_sale(SALE),
-        await archive.find_reservation(SALE, "bought"),
-        await archive.change_sale(LAMPS),
-    ]
-
-    assert answers == [Failure(reasons.ERROR_REASON_LEDGER_UNREACHABLE)] * len(answers)
 
 
 def test_the_shortest_admitted_deadline_leaves_time_for_a_batch() -> None:

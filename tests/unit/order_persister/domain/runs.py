@@ -4,9 +4,9 @@ from holdfast.inventory.v1.commit_pb2 import CommitBody
 
 from bench.commits import FakeShard, MadeCommit
 from order_persister.domain.chain import AcceptedCommit
+from order_persister.domain.changes import Created
 from order_persister.domain.events import known_events
-from order_persister.domain.facts import JournalCommit
-from order_persister.domain.fold import Created, Order, Refusal, orders_from
+from order_persister.domain.fold import Order, Refusal, orders_from
 
 CREATED = Created(1, 1, 0)  # of the order that a shard's first commit makes
 
@@ -21,9 +21,9 @@ def accepted(commits: list[MadeCommit]) -> list[AcceptedCommit]:
     return run
 
 
-def journal(shard: FakeShard) -> list[JournalCommit]:
+def journal(shard: FakeShard) -> list[AcceptedCommit]:
     """The commits as the journal has them."""
-    return [JournalCommit(one.epoch, one.seq, one.events) for one in accepted(shard.commits)]
+    return accepted(shard.commits)
 
 
 def orders_of(shard: FakeShard, first: int = 0) -> list[Order]:

@@ -4,9 +4,12 @@ import pytest
 from holdfast.inventory.v1.events_pb2 import ReservationFact
 
 from bench.commits import BUYER_BLOCKED, COMPENSATED, CONFIRMED, EXPIRED, HELD, RELEASED, RETURNED, FakeShard
-from order_persister.domain.facts import RefusedAt, order_facts
+from order_persister.domain.chain import AcceptedCommit
+from order_persister.domain.facts import RefusedAt, order_facts, unpublished_of
+from order_persister.domain.shards import ShardRow
 from tests.unit.order_persister.domain.runs import CREATED, journal
 
+ROW = ShardRow(1, 0, "", 1, 0, 1, 0, frozen_reason="", read_offset=0, read_digest=b"", seen_epoch=0, seen_seq=0)
 Moved = dict[str, tuple[int, int, int]]  # by SKU: held, sold, total
 
 
@@ -125,3 +128,49 @@ def test_a_fact_has_the_reference_of_its_reserve() -> None:
     [fact] = facts_of(shard)
 
     assert fact.reservation.reference == "cart-7"
+
+
+@pytest.mark.parametrize(
+    ("mark", "expected"),
+    [
+        ((1, 0), []),  # commit 1 was applied earlier, and its facts were not published
+        ((1, 1), [2, 3]),
+        ((1, 2), [3]),
+        ((1, 3), []),
+    ],
+)
+def test_facts_are_made_of_the_commits_just_applied_where_no_earlier_ones_wait(
+    mark: tuple[int, int], expected: list[int]
+) -> None:
+    """The journal has what is missing; a fact that is passed over would never be published."""
+    applied, row = applied_and_row(mark)
+
+    assert [commit.seq for commit in unpublished_of(row, applied)] == expected
+
+
+@pytest.mark.parametrize("other", [{"seq": 2}, {"hash": "of another history"}, {"epoch": 2, "seq": 3}])
+def test_facts_are_not_made_of_commits_that_the_ledger_no_longer_ends_with(other: dict[str, object]) -> None:
+    """It was set back by a fail-over or a restore, or has gone on; the journal tells."""
+    applied, row = applied_and_row((1, 1))
+
+    assert unpublished_of(row._replace(**other), applied) == ()  # type: ignore[arg-type]
+
+
+def test_the_first_commits_of_an_epoch_follow_its_start() -> None:
+    """A take-over sets both marks to the epoch's start."""
+    shard = FakeShard(epoch=2)
+    shard.moves(("r-1", HELD))
+    applied = journal(shard)
+    row = ROW._replace(epoch=2, seq=1, hash=applied[-1].hash, facts_epoch=2, facts_seq=0)
+
+    assert unpublished_of(row, applied) == applied
+
+
+def applied_and_row(mark: tuple[int, int]) -> tuple[list[AcceptedCommit], ShardRow]:
+    """The second and the third of three commits, and the row of a ledger that holds all of them."""
+    shard = FakeShard()
+    for state in (HELD, CONFIRMED, RETURNED):
+        shard.moves(("r-1", state))
+    commits = journal(shard)
+    row = ROW._replace(epoch=1, seq=3, hash=commits[-1].hash, facts_epoch=mark[0], facts_seq=mark[1])
+    return commits[1:], row

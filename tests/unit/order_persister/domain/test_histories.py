@@ -9,9 +9,10 @@ from holdfast.inventory.v1.events_pb2 import ReservationFact, SaleFact
 
 from bench.commits import SALE, TENANT
 from order_persister.domain.chain import AcceptedCommit
+from order_persister.domain.changes import Created
 from order_persister.domain.dead_letters import DeadLetter, dead_letter_updates_from, dead_letters_from
 from order_persister.domain.facts import order_facts
-from order_persister.domain.fold import EARLIER_RUN, Created, Order, Refusal, first_confirm, orders_from
+from order_persister.domain.fold import EARLIER_RUN, Order, Refusal, first_confirm, orders_from
 from order_persister.domain.refusals import VIOLATED, Block, refusal_for_reused_id, refusals_before_writing
 from order_persister.domain.rows import ReservationRow, final_rows
 from order_persister.domain.sale_facts import sale_facts
@@ -105,7 +106,7 @@ class InMemoryLedger:
                 continue
             if order.is_new and known is not None and known.created != created:
                 refusals[created] = refusal_for_reused_id()
-            elif confirm is not None and is_poison(order.reservation_id):
+            elif confirm is not None and is_poison(order.claim.reservation_id):
                 refusals[created] = Refusal(confirm, VIOLATED, "broken", at_creation=False)
         return refusals
 
@@ -143,7 +144,9 @@ def test_the_facts_of_a_history_add_up_to_its_stock(seed: int) -> None:
 
     numbers = {sku: Counter[str]() for sku in history.totals}
     for fact in order_facts(0, journal(history.shard), {}):
-        for moved in ReservationFact.FromString(fact.value).moved:
+        message = ReservationFact.FromString(fact.value)
+        assert fact.value == message.SerializeToString(), "as protobuf itself would write it"
+        for moved in message.moved:
             numbers[moved.sku].update(held=moved.held, sold=moved.sold, total=moved.total)
     for fact in sale_facts(0, journal(history.shard)):
         change = SaleFact.FromString(fact.value)

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import pytest
 
 from bench.commits import CONFIRMED, HELD, RELEASED, RETURNED, START_MS, TENANT, FakeShard
-from order_persister.domain.fold import EARLIER_RUN, Created, Refusal, orders_from
+from order_persister.domain.changes import Created
+from order_persister.domain.fold import EARLIER_RUN, Refusal, orders_from
 from order_persister.domain.refusals import (
     BLOCKED,
     REUSED,

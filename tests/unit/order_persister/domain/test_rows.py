@@ -3,7 +3,8 @@
 import pytest
 
 from bench.commits import COMPENSATED, CONFIRMED, EXPIRED, HELD, HOLD_MS, RELEASED, RETURNED, FakeShard
-from order_persister.domain.fold import Created, Refusal
+from order_persister.domain.changes import Created
+from order_persister.domain.fold import Refusal
 from order_persister.domain.refusals import BLOCKED
 from order_persister.domain.rows import ReservationRow, final_rows
 from tests.unit.order_persister.domain.runs import all_refused, orders_of
@@ -136,6 +137,7 @@ def test_a_note_with_a_nul_refuses_no_order() -> None:
     shard = FakeShard()
     shard.moves(("r-1", HELD))
     orders = orders_of(shard)
-    orders[0].steps[0].change.note = "a\0b"
+    step = orders[0].steps[0]
+    orders[0].steps[0] = step._replace(change=step.change._replace(note="a\0b"))
 
     assert final_rows(orders, {}).new[0].note == "a\N{REPLACEMENT CHARACTER}b"

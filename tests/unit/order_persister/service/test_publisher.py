@@ -33,7 +33,7 @@ class FakeLedger:
     async def shard_rows(self, shards: Iterable[int]) -> Mapping[int, ShardRow]:
         return dict.fromkeys(shards, self.row)
 
-    async def next_facts(self, shard: int) -> NextFacts | None:
+    async def next_facts(self, shard: int, applied: object = ()) -> NextFacts | None:
         return self.facts if self.row.facts_position < self.row.position else None
 
     async def record_published(self, shard: int, facts: NextFacts) -> bool:
@@ -100,7 +100,7 @@ async def test_a_batch_sends_new_compensations_and_each_second_sends_some_that_a
         sent.extend(one.topic for one in messages if one.topic != PROGRESS)
 
     publishes = Publisher(cast(UnpublishedRecords, ledger), send, PublishMetrics(CollectorRegistry()))
-    await asyncio.wait_for(publishes.publish([Outcome(0, ROW)]), LONG_S)
+    await asyncio.wait_for(publishes.publish([Outcome(0, ROW, has_refused=True)]), LONG_S)
     await asyncio.wait_for(publishes.publish_due([0]), LONG_S)
 
     assert ledger.asked_for_new == [True, False]

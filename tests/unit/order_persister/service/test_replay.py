@@ -51,7 +51,7 @@ class FakeServers:
         self.replayed_from.append(offset)
         yield [KafkaRecord(shard, number, self.records[number]) for number in range(offset, len(self.records))]
 
-    async def apply(self, records: Sequence[KafkaRecord]) -> list[Outcome]:
+    async def apply(self, records: Sequence[KafkaRecord], publish: object) -> list[Outcome]:
         self.row = self.row._replace(read_offset=max(self.row.read_offset, self.readable))
         return []
 

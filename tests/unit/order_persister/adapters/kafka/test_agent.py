@@ -1,7 +1,7 @@
 """The loop of the persister's agent: an exception in it ends the process, because Faust would acknowledge and go on."""
 
 import os
-from collections.abc import AsyncIterator, Coroutine, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import cast
@@ -31,8 +31,9 @@ class FakeSteps:
         message = SimpleNamespace(partition=0, offset=0, value=b"")
         yield [SimpleNamespace(message=message)]
 
-    async def apply(self, records: Iterable[object]) -> list[object]:
-        return self._do("apply")
+    async def apply(self, records: Iterable[object], publish: Callable[[Iterable[object]], Awaitable[None]]) -> None:
+        self._do("apply")
+        await publish([])
 
     async def publish(self, outcomes: Iterable[object]) -> None:
         self._do("publish")
@@ -40,11 +41,10 @@ class FakeSteps:
     async def ack(self, event: object) -> None:
         self._do("ack")
 
-    def _do(self, what: str) -> list[object]:
+    def _do(self, what: str) -> None:
         if what == self.fails_at:
             raise RuntimeError(what)
         self.done.append(what)
-        return []
 
 
 async def persist(steps: FakeSteps) -> None:

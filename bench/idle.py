@@ -1,0 +1,79 @@
+"""How much CPU the processes of a stack take while nothing is sold, and which commands Redis gets meanwhile.
+
+Everything runs on the embedded servers. The clock starts once the stack has served for --settle seconds.
+"""
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import redis
+from holdfast_embedded.stack import Stack
+
+from bench.cpu import CpuWatch
+from bench.machine import machine_and_commit
+from bench.programs import ENVIRONMENT
+
+PROCESSES = ("serve", "relay", "persist", "compensate")
+READY_S = 120.0
+FEWEST_A_SECOND = 0.5  # of a command that is listed
+
+Calls = Mapping[str, int]  # by command
+
+
+def main() -> int:
+    """Measure on a stack of its own."""
+    arguments = parsed()
+    print(machine_and_commit(), flush=True)
+    with (
+        tempfile.TemporaryDirectory(prefix="holdfast-idle-") as folder,
+        Stack(Path(folder) / "data", ENVIRONMENT, lambda name, line: None, "127.0.0.1:0") as stack,
+    ):
+        stack.wait_ready(READY_S)
+        time.sleep(arguments.settle)
+        print("\n".join(figures(stack, arguments.seconds)))
+    return 0
+
+
+def parsed() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=60.0, help="that are measured (%(default)s)")
+    parser.add_argument("--settle", type=float, default=10.0, help="seconds before that (%(default)s)")
+    return parser.parse_args()
+
+
+def figures(stack: Stack, seconds: float) -> Iterator[str]:
+    """Percent of a core by process, and commands a second."""
+    client = redis.Redis.from_url(stack.embedded_addresses["HOLDFAST_REDIS_URL"])
+    before, watch, began = calls_of(client), CpuWatch([pid_of(stack, name) for name in PROCESSES]), time.monotonic()
+    time.sleep(seconds)
+    elapsed_s, spent, after = time.monotonic() - began, watch.spent(), calls_of(client)
+    client.close()
+    percent = [100 * cpu_s / elapsed_s for cpu_s in spent.by_process]
+    yield "| process | % of a core |"
+    yield "|---|---|"
+    for name, share in (*zip(PROCESSES, percent, strict=True), ("together", sum(percent))):
+        yield f"| {name} | {share:.2f} |"
+    rates = {name: (calls - before.get(name, 0)) / elapsed_s for name, calls in after.items()}
+    listed = sorted((item for item in rates.items() if item[1] >= FEWEST_A_SECOND), key=lambda item: -item[1])
+    commands = ", ".join(f"{name} {rate:.0f}" for name, rate in listed)
+    yield f"Redis' commands a second, of {stack.shards} shards: {commands}"
+
+
+def pid_of(stack: Stack, name: str) -> int:
+    pid = stack.process(name).pid
+    assert pid is not None, f"{name} does not run"
+    return pid
+
+
+def calls_of(client: "redis.Redis") -> Calls:
+    """How often each command was called so far, also by scripts."""
+    statistics = client.info("commandstats")
+    return {name.removeprefix("cmdstat_"): numbers["calls"] for name, numbers in statistics.items()}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
