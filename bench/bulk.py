@@ -21,13 +21,13 @@ from typing import Any
 import grpc
 from holdfast.inventory.v1 import inventory_service_pb2 as calls
 from holdfast.inventory.v1.reservation_pb2 import Line
+from holdfast_bench.load import SKU, Load, LoadFailed
 
 from bench import h2load
 from bench.builds import ACCEPTED, Build, serving, smallest_answer
 from bench.cpu import CpuWatch
 from bench.machine import ROOT, machine_and_commit
 from bench.rounds import RoundDisturbed, TooManyDisturbed, ratios, rotated, spread, take_rounds
-from holdfast_bench.load import SKU, Load, LoadFailed
 
 SERVICE = "/holdfast.inventory.v1.InventoryService"
 UNARY, BATCH, STREAM = "unary", "batches of 100", "one stream"
