@@ -77,16 +77,16 @@ _ENCODERS = {
 
 
 def use_array_codecs(session: Session) -> None:
-    """Have a session encode its arrays so; it can then receive none, and no statement of the persister returns one."""
+    """Have a session encode its arrays like this. It cannot decode any then; the persister's statements return none."""
     settings = session._protocol.get_settings()  # type: ignore[attr-defined]  # set_type_codec refuses arrays
     for number, (name, element, encode) in _ENCODERS.items():
         encoder = _array_encoder(element, encode)
-        settings.add_python_codec(number, name, "pg_catalog", [], "scalar", encoder, _refuse, "binary")
+        settings.add_python_codec(number, name, "pg_catalog", [], "scalar", encoder, _cannot_decode, "binary")
 
 
 def _array_encoder(element: int, encode: Callable[[Column], bytes]) -> Callable[[Column], bytes]:
     return lambda values: _HEAD.pack(1, 0, element, len(values), 1) + encode(values)
 
 
-def _refuse(value: bytes) -> object:
+def _cannot_decode(value: bytes) -> object:
     raise NotImplementedError("arrays are only sent")
