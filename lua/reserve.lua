@@ -24,10 +24,10 @@ Reply  {now, epoch, seq, settled epoch, settled seq, results}, one result a requ
        index of a HELD stands in the bytes above it
 Keeps  available + held + sold = total for every item, and none of them is ever below zero.
 Uses   clock shard record sale settings event grant move checks attempts commit
-Later  judge_shortage
-Later  grant commit load_buyers is_over_limit
+Later  judge_shortage expire_overdue until_next_expiry seen_seq
+Later  grant commit load_buyers read_accounts is_over_limit book lines_in field_head add_account_names load_accounts
 Later  judge_repeat judge_names judge_backpressure judge_block judge_attempts judge_item_limits judge_limit judge_replay
-       count_attempt write_attempts take_back kept_units ]]
+       count_attempt write_attempts take_back kept_units units_in name_of_limited bytes_from_record ids_of ]]
 
 local FIRST_ID = 6 -- where the ids begin in ARGV
 local FIRST_SALE, SALE_KEYS = 5, 6 -- where the keys of sales begin in KEYS, and how many each has
@@ -44,21 +44,21 @@ local replay = (#ARGV - first_terms) % 2 == 0 and ARGV[#ARGV] -- HOLD or SELL; i
 local requests = {buyers = {}, lines = {}}
 local ids, terms, claims = {}, {}, nil
 
-local function open_asked_sale(number)
-  local sale = open_sale(shard, number, FIRST_SALE + SALE_KEYS * (number - 1))
-  sale.asked = {skus = {}}
-  return sale
-end
-
 -- `held_at`: the place of the first of these requests that was granted.
 local function new_terms(number, text)
-  local sale, ttl, line_text = shard.sales[number] or open_asked_sale(number), string.match(text, '^([^ ]+) ([^#]+)')
-  local lines, skus = parse_lines(line_text), sale.asked.skus
+  local ttl, line_text = string.match(text, '^([^ ]+) ([^#]+)')
+  local sale, lines = shard.sales[number], parse_lines(line_text)
+  if not sale then
+    sale = open_sale(shard, number, FIRST_SALE + SALE_KEYS * (number - 1))
+    sale.asked = {skus = {}}
+  end
+  local skus = sale.asked.skus
   for at = 1, #lines do
     local sku = lines[at].sku
     if sale.items[sku] == nil then sale.items[sku], skus[#skus + 1] = false, sku end -- it is read below
   end
-  return {sale = sale, ttl = ttl, lines = lines, text = ' ' .. text, units = false, form = false, held_at = false}
+  return {sale = sale, ttl = ttl, lines = lines, text = ' ' .. text, units = false, form = false, held_at = false,
+    has_names = false}
 end
 
 local function read_requests()
@@ -83,8 +83,7 @@ local function read_buyers()
   for at = 1, count do buyers[at], claims[at] = texts[2 * at - 1], texts[2 * at] end
 end
 
-local function asked_ids(sale)
-  if #sale.asked == count then return ids end
+local function ids_of(sale)
   local of_sale = {}
   for number, at in ipairs(sale.asked) do of_sale[number] = ids[at] end
   return of_sale
@@ -94,7 +93,7 @@ end
 local function load_sales()
   for number = 1, #shard.sales do
     local sale = shard.sales[number]
-    load_records(sale, asked_ids(sale))
+    load_records(sale, #sale.asked == count and ids or ids_of(sale))
     load_settings(sale, sale.asked.skus)
     sale.is_usual = sale.settings and not sale.is_limited and shard.blocked == 0
       and sale.settings.attempts_per_minute == 0 and not judge_window(shard, sale)
@@ -114,12 +113,13 @@ local function judge_repeat(sale, at)
   return ended
 end
 
+-- Whether the sale has all these items, and holds if a ttl is asked for.
 local function has_names(its_terms)
   local sale, lines = its_terms.sale, its_terms.lines
   for at = 1, #lines do
     if not sale.items[lines[at].sku] then return false end
   end
-  return its_terms.ttl == '-' or sale.settings.hold_ttl_ms > 0
+  return its_terms.ttl == '-' or sale.settings and sale.settings.hold_ttl_ms > 0
 end
 
 local function judge_names(its_terms)
@@ -161,20 +161,20 @@ end
 -- Reads the buyers of a sale when the first request gets so far; returns nothing, so that it can stand among the checks.
 local function read_accounts(sale)
   if not claims then read_buyers() end
-  if not sale.are_buyers_read then load_buyers(sale, requests) end
+  load_buyers(sale, requests)
 end
 
 -- The checks in their order: the first that returns a result decides. `judge` in reserve.py has the same. What few requests
 -- need is called only for them.
 local function judge(sale, its_terms, at)
   return sale.records[ids[at]] and judge_repeat(sale, at)
-    or not has_names(its_terms) and judge_names(its_terms)
+    or not its_terms.has_names and judge_names(its_terms)
     or is_full and judge_backpressure(is_full)
     or not sale.is_usual and (judge_window(shard, sale)
       or judge_block(shard, sale, requests, at)
       or judge_attempts(shard, sale, requests, at))
     or judge_stock(shard, sale, requests, at)
-    or read_accounts(sale)
+    or not sale.are_buyers_read and read_accounts(sale)
     or sale.is_limited and judge_item_limits(shard, sale, requests, at)
     or sale.settings.buyer_limit > 0 and is_over_limit(sale, requests.buyers[at], requests.lines[at].units)
       and judge_limit(shard, sale, requests, at)
@@ -189,7 +189,7 @@ end
 -- A replay is judged without window and attempts.
 local function judge_replay(sale, its_terms)
   return sale.records[ids[1]] and judge_repeat(sale, 1)
-    or not has_names(its_terms) and judge_names(its_terms)
+    or not its_terms.has_names and judge_names(its_terms)
     or judge_backpressure(is_full)
     or judge_released(sale)
     or judge_block(shard, sale, requests, 1)
@@ -199,8 +199,9 @@ local function judge_replay(sale, its_terms)
     or grant(its_terms, 1)
 end
 
-read_requests()
+local known_terms = read_requests()
 load_sales()
+for number = 1, #known_terms do known_terms[number].has_names = has_names(known_terms[number]) end
 local results = {}
 for at = 1, count do
   local its_terms, result = terms[at], nil

@@ -149,7 +149,11 @@ end
 -- Reads the units of all buyers of the sale's requests.
 local function load_buyers(sale, requests)
   local names, asked, buyers, lines = {}, sale.asked, requests.buyers, requests.lines
-  for number = 1, #asked do add_account_names(sale, names, buyers[asked[number]], lines[asked[number]]) end
+  if #asked == #buyers and not sale.is_limited then
+    names = buyers
+  else
+    for number = 1, #asked do add_account_names(sale, names, buyers[asked[number]], lines[asked[number]]) end
+  end
   load_accounts(sale, names)
   sale.are_buyers_read = true
 end

@@ -16,7 +16,8 @@ end
 
 -- What MessagePack has before a text of this length.
 local function text_head(form, length)
-  local head = string.sub(cmsgpack.pack(string.rep(' ', length)), 1, -length - 1)
+  local head = length < 32 and string.char(0xa0 + length) or length < 256 and string.char(0xd9, length)
+    or string.sub(cmsgpack.pack(string.rep(' ', length)), 1, -length - 1)
   form.texts[length] = head
   return head
 end
@@ -42,5 +43,6 @@ end
 -- As `change_event` writes it.
 local function new_event(form, index, claim)
   local length = #claim
-  return (form.heads[length] or new_event_head(form, length)) .. claim .. form.event .. struct.pack('<I4', index)
+  local position = index < 256 and string.char(index, 0, 0, 0) or struct.pack('<I4', index) -- which takes longer
+  return (form.heads[length] or new_event_head(form, length)) .. claim .. form.event .. position
 end

@@ -13,7 +13,7 @@ local function book(sale, buyer, units, state, sign, discarded)
     local item, count = sale.items[line.sku], sign * (state == HELD and line.quantity or line.sold - line.came_back)
     local of_item, of_buyer, available = item[account] + count, (of_buyers[buyer] or 0) + count, item.available
     if not discarded then available = available - count end
-    assert(of_item >= 0 and of_buyer >= 0 and available >= 0, 'an account below zero')
+    if of_item < 0 or of_buyer < 0 or available < 0 then error('an account below zero') end -- `assert` takes longer
     item[account], of_buyers[buyer], item.available = of_item, of_buyer, available
     if item.limit then
       local name = name_of_limited(buyer, line.sku)

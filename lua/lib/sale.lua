@@ -105,9 +105,7 @@ end
 local function load_accounts(sale, names)
   local held, sold, texts = sale.held, sale.sold, {}
   load_fields(sale.buyers_key, names, texts)
-  for at = 1, #names do
-    local name = names[at]
-    local text = texts[name]
-    if text and not held[name] then held[name], sold[name] = units_from_account(text) end
+  for name, text in pairs(texts) do
+    if not held[name] then held[name], sold[name] = units_from_account(text) end
   end
 end
