@@ -16,6 +16,7 @@ from pathlib import Path
 import psutil
 from holdfast.blocking import BlockingClient
 from holdfast.retry import RetryPolicy
+from holdfast_bench.load import SKU
 from holdfast_embedded.broker import Broker
 from holdfast_embedded.ports import LOOPBACK, free_port
 from holdfast_embedded.postgres import Postgres
@@ -24,7 +25,6 @@ from holdfast_embedded.server_factories import EMBEDDED_BROKER_SETTINGS
 from holdfast_embedded.valkey import Valkey
 
 from bench.programs import ProgramFailed, run_to_end, running
-from holdfast_bench.load import SKU
 
 ACCEPTED, SOLD_OUT = "accepted", "sold-out"  # the two loads, and the ids of their sales
 UNITS = {ACCEPTED: 10**9, SOLD_OUT: 1}

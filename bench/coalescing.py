@@ -17,12 +17,12 @@ from pathlib import Path
 
 from holdfast.client import Client
 from holdfast.messages import held
+from holdfast_bench.load import SKU
 
 from bench.builds import ACCEPTED, PATIENT, Build, serving
 from bench.cpu import CpuWatch
 from bench.machine import ROOT, machine_and_commit
 from bench.rounds import ratios, rotated, spread
-from holdfast_bench.load import SKU
 
 PLAIN, COALESCED = "plain", "coalesced"
 AT_ONCE = (1, 8, 64, 256)

@@ -23,11 +23,11 @@ from holdfast.inventory.v1.inventory_service_pb2 import (
 )
 from holdfast.inventory.v1.inventory_service_pb2_grpc import InventoryServiceStub
 from holdfast.inventory.v1.reservation_pb2 import Line
+from holdfast_bench.load import SKU
 
 from bench.builds import ACCEPTED
 from bench.machine import ROOT
 from bench.programs import ProgramFailed
-from holdfast_bench.load import SKU
 
 READY = b"ready"
 BATCH = 500

@@ -24,6 +24,8 @@ from holdfast.client import Client
 from holdfast.inventory.v1.inventory_service_pb2 import ReserveRequest
 from holdfast.inventory.v1.reservation_pb2 import Line
 from holdfast.retry import RetryPolicy
+from holdfast_bench import ghz
+from holdfast_bench.load import Claim, Load, LoadFailed
 from redis import Redis
 
 from bench.builds import HOLD_TTL, Build, serving
@@ -32,8 +34,6 @@ from bench.machine import ROOT, commit_of, machine
 from bench.process_use import ProcessUse
 from bench.programs import ProgramFailed
 from bench.rounds import quartiles, rotated
-from holdfast_bench import ghz
-from holdfast_bench.load import Claim, Load, LoadFailed
 
 TITLES = {
     "sales": "Sales that are bought from in turn",

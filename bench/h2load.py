@@ -18,7 +18,6 @@ from pathlib import Path
 
 from holdfast.inventory.v1.inventory_service_pb2 import ReserveRequest
 from holdfast.inventory.v1.reservation_pb2 import Line
-
 from holdfast_bench.load import METHOD, SKU, Load, LoadFailed, Report
 
 SOURCE = Path(__file__).with_name("fresh_ids.c")

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import asyncpg
 from holdfast.client import Client
+from holdfast_bench.load import SKU, Load
 from holdfast_embedded.postgres import Postgres
 from holdfast_embedded.server_factories import ServerFactories
 from holdfast_embedded.stack import Stack
@@ -26,7 +27,6 @@ from bench.cpu import CpuWatch
 from bench.machine import machine_and_commit
 from bench.memory import PATIENT, READY_S, audited
 from bench.programs import ENVIRONMENT
-from holdfast_bench.load import SKU, Load
 
 SALES = 16  # so that most shards have one
 UNITS = 10**9

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import asyncpg
 from holdfast.client import Client
+from holdfast_bench.load import SKU, Report
 from holdfast_embedded.ports import LOOPBACK, free_port
 from redis.asyncio import Redis
 
@@ -25,7 +26,6 @@ from bench.commits import TENANT
 from bench.machine import ROOT, machine_and_commit
 from bench.programs import run_to_end, running
 from bench.shard_load import PROGRAM_S, fill_shard, sale_of_shard, servers, watch
-from holdfast_bench.load import SKU, Report
 
 UNITS = 10**9
 WARM_S = 3.0

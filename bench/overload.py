@@ -17,6 +17,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from holdfast_bench.load import Load, LoadFailed, Report
+
 from bench import confirms, h2load
 from bench.builds import ACCEPTED, Build, serving, smallest_answer
 from bench.cpu import CpuWatch
@@ -24,7 +26,6 @@ from bench.machine import ROOT, machine_and_commit
 from bench.programs import ProgramFailed
 from bench.rounds import RoundDisturbed, TooManyDisturbed, ratios, rotated, spread, take_rounds
 from bench.watchers import resident_kib
-from holdfast_bench.load import Load, LoadFailed, Report
 
 USUAL, STORM = "at the peak", "in the storm"
 TIMES = 10

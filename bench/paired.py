@@ -21,6 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
+from holdfast_bench import ghz
+from holdfast_bench.load import Load, LoadFailed, Report
 from holdfast_embedded.ports import LOOPBACK, free_port
 
 from bench import h2load
@@ -30,8 +32,6 @@ from bench.machine import ROOT, commit_of, machine_and_commit
 from bench.paired_result import write_json
 from bench.programs import ProgramFailed, running
 from bench.rounds import RoundDisturbed, TooManyDisturbed, ratios, rotated, spread, take_rounds
-from holdfast_bench import ghz
-from holdfast_bench.load import Load, LoadFailed, Report
 
 CLIENTS: Mapping[str, ModuleType] = {"h2load": h2load, "ghz": ghz}
 NOOP, LEAN_NOOP, THIS, TWIN, OTHER = "no-op", "lean no-op", "this", "twin", "other"

@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
+from holdfast_bench.load import Report
+
 from bench.machine import ROOT, commit_of, machine
 from bench.rounds import quartiles, ratios
-from holdfast_bench.load import Report
 
 PERCENTILES = (50.0, 99.0, 99.9)
 PROCESSES = ("server", "redis")

@@ -22,6 +22,10 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.client import Client
+from holdfast_bench import ghz
+from holdfast_bench.load import LoadFailed
+from holdfast_bench.runs import Run, Target, WrongAnswers
+from holdfast_bench.shapes import Shape, find_shape
 from redis import Redis
 
 from bench.builds import SHARDS, Build, serving
@@ -31,10 +35,6 @@ from bench.ledger_lag import LagWatch
 from bench.machine import ROOT, commit_of, machine
 from bench.programs import ProgramFailed
 from bench.suite import CATCH_UP_S, PATIENT, NotCaughtUp, caught_up
-from holdfast_bench import ghz
-from holdfast_bench.load import LoadFailed
-from holdfast_bench.runs import Run, Target, WrongAnswers
-from holdfast_bench.shapes import Shape, find_shape
 
 RATE = 100  # samples a second
 LED_IN_S = 1.0  # of load before the first sample, and after the last

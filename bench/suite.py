@@ -22,6 +22,10 @@ from typing import Any
 import asyncpg
 from holdfast.client import Client
 from holdfast.retry import RetryPolicy
+from holdfast_bench import ghz
+from holdfast_bench.load import LoadFailed
+from holdfast_bench.runs import Run, Target, WrongAnswers
+from holdfast_bench.shapes import Shape, all_shapes, find_shape
 from redis.asyncio import Redis
 
 from bench.builds import SHARDS, Build, serving
@@ -29,10 +33,6 @@ from bench.ledger_lag import LagWatch
 from bench.machine import ROOT, commit_of, machine
 from bench.process_use import ProcessUse
 from bench.programs import ProgramFailed
-from holdfast_bench import ghz
-from holdfast_bench.load import LoadFailed
-from holdfast_bench.runs import Run, Target, WrongAnswers
-from holdfast_bench.shapes import Shape, all_shapes, find_shape
 
 RESULTS = ROOT / "bench" / "results"
 PATIENT = RetryPolicy(overall_s=60.0, attempt_s=10.0)

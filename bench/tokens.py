@@ -21,6 +21,8 @@ from pathlib import Path
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec
+from holdfast_bench import ghz
+from holdfast_bench.load import Load, LoadFailed, Report
 from jwt.algorithms import ECAlgorithm
 
 from bench import h2load
@@ -29,8 +31,6 @@ from bench.cpu import CpuWatch
 from bench.machine import ROOT, machine_and_commit
 from bench.programs import ProgramFailed
 from bench.rounds import RoundDisturbed, TooManyDisturbed, ratios, rotated, spread, take_rounds
-from holdfast_bench import ghz
-from holdfast_bench.load import Load, LoadFailed, Report
 
 CLIENTS = {"h2load": h2load, "ghz": ghz}
 TOKENS, PLAIN, TWIN = "tokens", "no tokens", "twin"

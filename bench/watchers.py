@@ -20,6 +20,7 @@ from pathlib import Path
 import grpc
 from holdfast.inventory.v1.inventory_service_pb2 import WatchSaleRequest
 from holdfast.inventory.v1.inventory_service_pb2_grpc import InventoryServiceStub
+from holdfast_bench.load import Load, LoadFailed, Report
 
 from bench import h2load
 from bench.builds import ACCEPTED, Build, serving, smallest_answer
@@ -28,7 +29,6 @@ from bench.machine import ROOT, machine_and_commit
 from bench.programs import ProgramFailed
 from bench.rounds import RoundDisturbed, TooManyDisturbed, ratios, rotated, spread, take_rounds
 from bench.unread_watch import open_unread_watch
-from holdfast_bench.load import Load, LoadFailed, Report
 
 WATCHED, PLAIN = "1,000 watches", "no watch"
 CHANNELS = 10

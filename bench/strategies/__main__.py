@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from holdfast_bench.load import LoadFailed
 from holdfast_embedded.server import ServerFailed
 from holdfast_embedded.stack import StackFailed
 
@@ -24,7 +25,6 @@ from bench.strategies.measuring import DRAIN_S, Measured, Shape, measure
 from bench.strategies.report import Result, lines_of
 from bench.strategies.stores import PERSISTENCE, Stores
 from bench.strategies.system import NotReady, StrategySystem, System
-from holdfast_bench.load import LoadFailed
 
 SCARCE, ABUNDANT = 5_000, 10_000_000
 CALLERS = (100, 1_000)

@@ -5,10 +5,10 @@ from datetime import timedelta
 
 from holdfast.blocking import BlockingClient
 from holdfast.retry import RetryPolicy
+from holdfast_bench.load import SKU
 
 from bench.strategies.callers import Outcome
 from bench.strategies.system import System
-from holdfast_bench.load import SKU
 
 PATIENT = RetryPolicy(overall_s=60.0, attempt_s=10.0)
 HOLD_TTL = timedelta(hours=1)  # no hold expires meanwhile

@@ -22,9 +22,9 @@ from holdfast.inventory.v1.reservation_pb2 import (
     Line,
     RejectionReason,
 )
+from holdfast_bench.load import METHOD, SKU
 
 from bench.strategies.http2 import DEADLINE_S, Answer, Connection
-from holdfast_bench.load import METHOD, SKU
 
 CALLERS_A_CONNECTION = 10
 PAUSE_S = 0.1  # after a failed call

@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
+from holdfast_bench.load import LoadFailed
 from holdfast_embedded.process import spawn, terminate, wait_for_exit
 
 from bench.machine import ROOT
 from bench.programs import ENVIRONMENT
 from bench.strategies.callers import Load, Outcome, outcome_from
-from holdfast_bench.load import LoadFailed
 
 LATE_S = 60.0  # after the load's own end: deadlines of the last calls, and writing the outcome
 

@@ -142,7 +142,7 @@ class Supervisor:
 
 
 def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
-    """Not by its own method, which may read its exit code where the event loop then finds none."""
+    """By its number: `send_signal` would reap one that has just ended, and asyncio report 255 for its exit code."""
     if process.returncode is None:
         with suppress(ProcessLookupError):  # it has ended
             os.kill(process.pid, number)

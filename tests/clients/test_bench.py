@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from holdfast.client import Client
 from holdfast.inventory.v1.sale_pb2 import Sale, SaleState
-
 from holdfast_bench.ghz import INSTALL
+
 from tests.clients.test_go import NO_PROXY_REACHED
 from tests.waiting import eventually
 

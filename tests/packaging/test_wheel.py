@@ -11,7 +11,7 @@ from tests.packaging.environments import ROOT
 DATA_FILES = {
     "lua/*.lua": "inventory_service/lua",
     "inventory_service/adapters/ledger/*.sql": "inventory_service/adapters/ledger",
-    "holdfast_bench/shapes/*.toml": "holdfast_bench/shapes",
+    "clients/python/holdfast_bench/shapes/*.toml": "holdfast_bench/shapes",
     "order_persister/*.sql": "order_persister",
     "order_persister/migrations/*.sql": "order_persister/migrations",
     "protos/holdfast/inventory/v1/*.proto": "holdfast/inventory/v1",

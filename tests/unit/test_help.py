@@ -8,9 +8,9 @@ import pytest
 import typer
 from holdfast.cli.__main__ import app
 from holdfast.cli.processes import PROCESSES
+from holdfast_bench.__main__ import app as bench
 from holdfast_embedded.__main__ import app as embedded
 
-from holdfast_bench.__main__ import app as bench
 from holdfast_runtime.process import Command, build_app
 from holdfast_runtime.settings import SharedSettings
 from inventory_service.__main__ import COMMANDS as INVENTORY

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 from holdfast.inventory.v1.inventory_service_pb2 import ReserveRequest
+from holdfast_bench.load import Load, LoadFailed
 
 from bench.h2load import PLACEHOLDER, SOURCE, read_report, request_body
-from holdfast_bench.load import Load, LoadFailed
 
 LOAD = Load("127.0.0.1:1", "lamp-sale", series=1, seconds=2.0, smallest_answer=95)
 LOG = "1795000000000000\t200\t3000\n1795000000000100\t200\t1000\n"

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from holdfast_bench.load import Report
 
 from bench.figures import paired_table
 from bench.paired_result import write_json
-from holdfast_bench.load import Report
 
 
 class Measured(NamedTuple):

@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 
 import pytest
-
 from holdfast_bench.__main__ import app
 from holdfast_bench.command import is_loopback
 

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from holdfast.access import Tls
-
 from holdfast_bench import ghz
 from holdfast_bench.ghz import command, protoset, read_report, run
 from holdfast_bench.load import Claim, Load, LoadFailed, Report

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from holdfast_bench.shapes import BadShape, all_shapes, find_shape, shape_from
 
 SOUND: dict[str, Any] = tomllib.loads("""
