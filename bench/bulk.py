@@ -1,9 +1,10 @@
 """What a reservation costs the server in a batch of 100 and on a stream, beside one in a call of its own.
 
-One server gets a second of each kind of call in turn, in an order that rotates from round to round; ratios are taken
-within a round. Batches and the stream are sent by grpc.aio from this process, unary calls by h2load. CPU comes from
-the scheduler's statistics of every thread. A round in which other work took CPU is repeated, and counted. In the end
-every answered request must have got its unit.
+One server gets a second of each kind of call in turn, in an order that rotates from round to round, and so does one
+that does nothing (`bench.noop_server`): its unary calls, and its stream of the same messages. Ratios are taken within a
+round. Batches and streams are sent by grpc.aio from this process, unary calls by h2load. CPU comes from the scheduler's
+statistics of every thread; how long Redis was busy is what it says of its event loop, fsync included. A round in which
+other work took CPU is repeated, and counted. In the end every answered request must have got its unit.
 """
 
 import argparse
@@ -14,27 +15,34 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import grpc
 from holdfast.inventory.v1 import inventory_service_pb2 as calls
 from holdfast.inventory.v1.reservation_pb2 import Line
 from holdfast_bench.load import SKU, Load, LoadFailed
+from holdfast_embedded.ports import LOOPBACK, free_port
+from redis import Redis
 
 from bench import h2load
 from bench.builds import ACCEPTED, Build, serving, smallest_answer
 from bench.cpu import CpuWatch
 from bench.machine import ROOT, machine_and_commit
+from bench.programs import running
 from bench.rounds import RoundDisturbed, TooManyDisturbed, ratios, rotated, spread, take_rounds
 
 SERVICE = "/holdfast.inventory.v1.InventoryService"
 UNARY, BATCH, STREAM = "unary", "batches of 100", "one stream"
+NOOP, ECHO = "unary, no-op", "one stream, no-op"
 BATCH_SIZE = 100
-BATCHES_AT_ONCE = 4  # each on a connection of its own
+BATCHES_AT_ONCE = 8  # each on a connection of its own
 WINDOW = 256  # messages of the stream that are not answered
 DRAIN_S = 30.0  # for what is not answered when the time is over
+READY_S = 30.0
+PLACEHOLDER = b"~" * 12
 
 
 @dataclass(frozen=True)
@@ -44,30 +52,52 @@ class Measured:
     per_s: float  # reservations
     server_us: float  # of CPU a reservation
     redis_us: float
+    redis_busy: float  # share of the time
+
+
+class Messages:
+    """Reservations of fresh ids, all of one unit, as bytes: to build messages would cost more than to serve them."""
+
+    def __init__(self) -> None:
+        self._ids = itertools.count()
+        name = PLACEHOLDER.decode()
+        self._request = calls.ReserveRequest(
+            sale_id=ACCEPTED, reservation_id=name, buyer_id=name, lines=[Line(sku=SKU, quantity=1)]
+        )
+        one = calls.BatchReserveRequest(requests=[self._request]).SerializeToString()
+        self._in_batch = one.replace(PLACEHOLDER, b"%012d")
+
+    def batch(self) -> bytes:
+        """A BatchReserveRequest."""
+        numbers = (next(self._ids) for _ in range(BATCH_SIZE))
+        return b"".join([self._in_batch % (number, number) for number in numbers])
+
+    def on_stream(self, number: int) -> bytes:
+        """A StreamReserveRequest."""
+        fresh = b"%012d" % next(self._ids)
+        message = calls.StreamReserveRequest(correlation_id=number, request=self._request)
+        return message.SerializeToString().replace(PLACEHOLDER, fresh)
 
 
 class Sender:
-    """Sends reservations of fresh ids, all of one unit, and counts those answered."""
+    """Sends reservations, and counts those answered; they are told by their size."""
 
-    def __init__(self, address: str, first_answer: int) -> None:
+    def __init__(self, address: str, noop: str, first_answer: int) -> None:
+        """`first_answer`: bytes of the response to one."""
         self._address = address
-        self._first_answer = first_answer  # bytes of the response to one
+        self._first_answer = first_answer
         self._series = itertools.count(1)
-        self._ids = itertools.count()
+        self._messages = Messages()
         self.kinds: Mapping[str, Callable[[float], int]] = {
-            UNARY: self._unary,
+            UNARY: lambda seconds: self._unary(address, seconds),
+            NOOP: lambda seconds: self._unary(noop, seconds),
             BATCH: lambda seconds: asyncio.run(self._batches(seconds)),
-            STREAM: lambda seconds: asyncio.run(self._stream(seconds)),
+            STREAM: lambda seconds: asyncio.run(self._stream(address, seconds)),
+            ECHO: lambda seconds: asyncio.run(self._stream(noop, seconds)),
         }
 
-    def _request(self) -> calls.ReserveRequest:
-        name = f"bulk-{next(self._ids)}"
-        return calls.ReserveRequest(
-            sale_id=ACCEPTED, reservation_id=name, buyer_id=name, lines=[Line(sku=SKU, quantity=1)]
-        )
-
-    def _unary(self, seconds: float) -> int:
-        load = Load(self._address, ACCEPTED, next(self._series), seconds, smallest_answer=self._first_answer)
+    def _unary(self, address: str, seconds: float) -> int:
+        load = Load(address, ACCEPTED, next(self._series), seconds, smallest_answer=self._first_answer)
         return h2load.run(load).calls
 
     async def _batches(self, seconds: float) -> int:
@@ -76,17 +106,15 @@ class Sender:
 
     async def _batches_on_one_connection(self, ends: float) -> int:
         answered = 0
-        async with self._channel() as channel:
+        async with _channel(self._address) as channel:
             call: Any = channel.unary_unary(f"{SERVICE}/BatchReserve")
             while time.monotonic() < ends:
-                requests = [self._request() for _ in range(BATCH_SIZE)]
-                answer = await call(calls.BatchReserveRequest(requests=requests).SerializeToString(), timeout=DRAIN_S)
-                results = calls.BatchReserveResponse.FromString(answer).results
-                answered += _checked(sum(result.response.HasField("reservation") for result in results), BATCH_SIZE)
+                answer = await call(self._messages.batch(), timeout=DRAIN_S)
+                granted = len(answer) >= BATCH_SIZE * self._first_answer
+                answered += _checked(BATCH_SIZE if granted else 0, BATCH_SIZE)
         return answered
 
-    async def _stream(self, seconds: float) -> int:
-        """The answers are counted by their size, for to parse them would cost more than the server spends."""
+    async def _stream(self, address: str, seconds: float) -> int:
         ends, window, sent = time.monotonic() + seconds, asyncio.Semaphore(WINDOW), 0
 
         async def messages() -> AsyncIterator[bytes]:
@@ -94,18 +122,19 @@ class Sender:
             while time.monotonic() < ends:
                 await window.acquire()
                 sent += 1
-                yield calls.StreamReserveRequest(correlation_id=sent, request=self._request()).SerializeToString()
+                yield self._messages.on_stream(sent)
 
         answered = 0
-        async with self._channel() as channel:
+        async with _channel(address) as channel:
             call: Any = channel.stream_stream(f"{SERVICE}/StreamReserve")
             async for answer in call(messages(), timeout=seconds + DRAIN_S):
                 answered += len(answer) > self._first_answer
                 window.release()
         return _checked(answered, sent)
 
-    def _channel(self) -> Any:
-        return grpc.aio.insecure_channel(self._address, options=[("grpc.use_local_subchannel_pool", 1)])
+
+def _channel(address: str) -> Any:
+    return grpc.aio.insecure_channel(address, options=[("grpc.use_local_subchannel_pool", 1)])
 
 
 def _checked(answered: int, sent: int) -> int:
@@ -115,12 +144,14 @@ def _checked(answered: int, sent: int) -> int:
 
 
 class Measuring:
-    """Takes the rounds on one build."""
+    """Takes the rounds on one build and on the server that does nothing."""
 
-    def __init__(self, build: Build, arguments: argparse.Namespace) -> None:
+    def __init__(self, build: Build, noop: "NoopServer", arguments: argparse.Namespace) -> None:
         self._build = build
+        self._noop_pid = noop.pid
         self._arguments = arguments
-        self._sender = Sender(build.address, smallest_answer(build.address, ACCEPTED))
+        self._sender = Sender(build.address, noop.address, smallest_answer(build.address, ACCEPTED))
+        self._redis = Redis.from_url(build.environment["HOLDFAST_REDIS_URL"])
         self.answered = 0
 
     def round(self, number: int) -> Mapping[str, Measured]:
@@ -131,17 +162,40 @@ class Measuring:
         return measured
 
     def _measure(self, kind: str) -> Measured:
-        watch, began = CpuWatch([self._build.server_pid, self._build.redis_pid]), time.monotonic()
+        is_noop = kind in (NOOP, ECHO)
+        pids = [self._noop_pid if is_noop else self._build.server_pid, self._build.redis_pid]
+        watch, began, busy_us = CpuWatch(pids), time.monotonic(), self._busy_us()
         try:
             count = self._sender.kinds[kind](self._arguments.seconds)
         except (LoadFailed, grpc.RpcError) as error:
             raise RoundDisturbed(f"{kind}: {error}") from None
-        spent, lasted = watch.spent(), time.monotonic() - began
-        self.answered += count
+        spent, lasted, busy_us = watch.spent(), time.monotonic() - began, self._busy_us() - busy_us
+        self.answered += 0 if is_noop else count
         if (foreign := (spent.others + spent.stolen) / lasted) > self._arguments.most_foreign:
             raise RoundDisturbed(f"{kind}: other work and the host took {foreign:.2f} of a CPU")
         server_us, redis_us = (cpu_s / count * 1e6 for cpu_s in spent.by_process)
-        return Measured(count / self._arguments.seconds, server_us, redis_us)
+        return Measured(count / self._arguments.seconds, server_us, redis_us, busy_us / lasted / 1e6)
+
+    def _busy_us(self) -> int:
+        """For how long Redis' event loop has worked, fsync included."""
+        return int(self._redis.info("stats")["eventloop_duration_sum"])
+
+
+class NoopServer(NamedTuple):
+    """A server that does nothing."""
+
+    address: str
+    pid: int
+
+
+@contextmanager
+def doing_nothing(folder: Path) -> Iterator[NoopServer]:
+    """Run one until the end of the block."""
+    address = f"{LOOPBACK}:{free_port()}"
+    with running(ROOT, folder / "noop.log", "bench.noop_server", "--listen", address) as process:
+        with grpc.insecure_channel(address) as channel:
+            grpc.channel_ready_future(channel).result(READY_S)
+        yield NoopServer(address, process.pid)
 
 
 def main() -> int:
@@ -153,8 +207,9 @@ def main() -> int:
         with (
             tempfile.TemporaryDirectory(prefix="holdfast-bulk-") as folder,
             serving(ROOT, Path(folder) / "this") as build,
+            doing_nothing(Path(folder)) as noop,
         ):
-            measuring = Measuring(build, arguments)
+            measuring = Measuring(build, noop, arguments)
             take_rounds(1, arguments.rounds, lambda _: measuring.round(0))
             rounds, disturbed = take_rounds(arguments.rounds, arguments.rounds, measuring.round)
             held = build.units_held(ACCEPTED)
@@ -179,21 +234,29 @@ def parsed() -> argparse.Namespace:
 
 def figures(rounds: Sequence[Mapping[str, Measured]]) -> Iterator[str]:
     """A row for each kind."""
-    yield "| kind | reservations/s | server CPU us each | in proportion to unary | Redis CPU us each |"
-    yield "|---|---|---|---|---|"
-    for kind in (UNARY, BATCH, STREAM):
-        per_s = statistics.median(measured[kind].per_s for measured in rounds)
-        server, redis = ([each(measured[kind]) for measured in rounds] for each in (_server_us, _redis_us))
-        beside = ratios(rounds, kind, UNARY, _server_us)
-        yield f"| {kind} | {per_s:.0f} | {spread(server, 0)} | {spread(beside, 2)} | {spread(redis, 0)} |"
+    yield "| kind | each second | to no-op calls | server CPU us each | to its own no-op | Redis CPU us | busy |"
+    yield "|---|---|---|---|---|---|---|"
+    for kind in (UNARY, BATCH, STREAM, NOOP, ECHO):
+        of_kind = [measured[kind] for measured in rounds]
+        noop = ECHO if kind in (STREAM, ECHO) else NOOP
+        cells = [
+            f"{statistics.median(one.per_s for one in of_kind):.0f}",
+            spread(ratios(rounds, kind, NOOP, _per_s), 2),
+            spread([one.server_us for one in of_kind], 1),
+            spread(ratios(rounds, kind, noop, _server_us), 2),
+            "" if kind in (NOOP, ECHO) else spread([one.redis_us for one in of_kind], 1),
+            "" if kind in (NOOP, ECHO) else spread([one.redis_busy for one in of_kind], 2),
+        ]
+        yield f"| {kind} | {' | '.join(cells)} |"
+    yield f"\nThe stream in proportion to the no-op's: {spread(ratios(rounds, STREAM, ECHO, _per_s), 2)} messages/s"
+
+
+def _per_s(measured: Measured) -> float:
+    return measured.per_s
 
 
 def _server_us(measured: Measured) -> float:
     return measured.server_us
-
-
-def _redis_us(measured: Measured) -> float:
-    return measured.redis_us
 
 
 if __name__ == "__main__":

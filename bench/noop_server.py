@@ -1,5 +1,7 @@
 """Baselines: servers whose Reserve does nothing and answers what a hold answers; one grpc.aio object, uvloop.
 
+Their StreamReserve answers each message so, under its number.
+
 The ordinary one is registered by the generated code, as every guide has it, so each method of the service adds a
 waiter to every call that is accepted. The leanest one (`--lean`) registers the one method by hand. Neither has an
 interceptor.
@@ -7,11 +9,18 @@ interceptor.
 
 import argparse
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
 import uvloop
-from holdfast.inventory.v1.inventory_service_pb2 import ReserveRequest, ReserveResponse
+from holdfast.inventory.v1.inventory_service_pb2 import (
+    ReserveRequest,
+    ReserveResponse,
+    ReserveResult,
+    StreamReserveRequest,
+    StreamReserveResponse,
+)
 from holdfast.inventory.v1.inventory_service_pb2_grpc import (
     InventoryServiceServicer,
     add_InventoryServiceServicer_to_server,
@@ -55,6 +64,14 @@ class NoopServicer(InventoryServiceServicer):
     async def Reserve(self, _request: ReserveRequest, _context: Any) -> ReserveResponse:
         """Serialized anew each time, as an answer is."""
         return self._answer
+
+    async def StreamReserve(  # type: ignore[override]  # it writes in place of yielding
+        self, requests: AsyncIterator[StreamReserveRequest], context: Any
+    ) -> None:
+        """The same on a stream."""
+        async for message in requests:
+            result = ReserveResult(response=self._answer)
+            await context.write(StreamReserveResponse(correlation_id=message.correlation_id, result=result))
 
 
 async def serve(listen: str, lean: bool) -> None:

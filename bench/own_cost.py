@@ -10,7 +10,7 @@ import gc
 import itertools
 import statistics
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, NamedTuple
 
 import uvloop
@@ -29,6 +29,7 @@ from inventory_service.rpc.auth import Authenticator
 from inventory_service.rpc.middleware import Middleware
 from inventory_service.rpc.rate import CallerRate
 from inventory_service.rpc.servicers import Servicer
+from inventory_service.rpc.stream_life import StreamLife
 from inventory_service.service.archive_fallback import ArchiveFallback
 from inventory_service.service.batcher import Batcher
 from inventory_service.service.lane import Limits
@@ -72,6 +73,25 @@ class Context:
         return None
 
 
+class Messages:
+    """What gRPC does for a stream, without doing it: messages that are there at once, and answers that are dropped."""
+
+    def __init__(self, raws: Sequence[bytes], read: Callable[[bytes], Any]) -> None:
+        self._raws = raws
+        self._read = read
+        self.written = 0
+
+    async def __aiter__(self) -> AsyncIterator[Any]:
+        for raw in self._raws:
+            yield self._read(raw)
+
+    async def write(self, answer: bytes) -> None:
+        self.written += 1
+
+    def time_remaining(self) -> float | None:
+        return None
+
+
 class Verifier:
     """Takes every token as that of one caller."""
 
@@ -91,14 +111,14 @@ class Found(NamedTuple):
     invocation_metadata: Any
 
 
-def calls_of(
-    *, accepted: bool = True, tokens: bool = False, rate: bool = False, enough: int = CALLS, method: str = "Reserve"
-) -> Call:
-    """What a server does with the bytes of a Reserve, or of a BatchReserve."""
+def finder_of(
+    method: str, *, accepted: bool = True, tokens: bool = False, rate: bool = False, enough: int = CALLS
+) -> Callable[[], Any]:
+    """What finds a server's handler of a method."""
     registry = CollectorRegistry()
     stock_metrics, call_metrics = metrics.StockMetrics(registry), metrics.CallMetrics(registry)
     replies: Any = Replies(accepted=accepted)
-    limits = Limits(full_at=enough, interval_s=0.0 if method == "BatchReserve" else 1.0)
+    limits = Limits(full_at=enough, interval_s=1.0 if method == "Reserve" else 0.0)
     batcher = Batcher(RedisStock(replies, 1, 10**6), lambda _sale: 0, stock_metrics.observe_call, limits)
     nothing: Any = None
     verifier: Any = Verifier()
@@ -108,16 +128,20 @@ def calls_of(
     middleware.open()
     stock = ArchiveFallback(batcher, nothing, nothing, nothing, lambda: 0)
     methods: Any = _Methods()
-    servicer = Servicer(
-        stock, stock_metrics, middleware.slots, nothing, nothing, nothing, limit, AskedTogether(batcher, stock)
-    )
+    life, many = StreamLife(middleware.draining), AskedTogether(batcher, stock)
+    servicer = Servicer(stock, stock_metrics, middleware.slots, life, nothing, nothing, limit, many)
     add_InventoryServiceServicer_to_server(servicer, methods)
     found: Any = Found(f"/{SERVICE}/{method}", HEADERS + ((("authorization", f"Bearer {TOKEN}"),) if tokens else ()))
     handlers: Any = middleware.wrap(SERVICE, methods.found)
-    context = Context()
+    return lambda: handlers.service(found)
+
+
+def calls_of(method: str = "Reserve", **options: Any) -> Call:
+    """What a server does with the bytes of a Reserve, or of a BatchReserve."""
+    find, context = finder_of(method, **options), Context()
 
     async def call(raw: bytes) -> Any:
-        handler = handlers.service(found)
+        handler = find()
         read, write = handler.request_deserializer, handler.response_serializer
         response = await handler.unary_unary(read(raw) if read else raw, context)
         return write(response) if write else response
@@ -162,6 +186,23 @@ async def batch_cost_us(call: Call) -> float:
         best = min(best, time.process_time() - began)
     assert len(calls.BatchReserveResponse.FromString(answer).results) == BATCH
     return best / REPEATS / BATCH * 1e6
+
+
+async def stream_cost_us() -> float:
+    """CPU of a message on a stream."""
+    messages = [
+        calls.StreamReserveRequest(correlation_id=number, request=calls.ReserveRequest.FromString(raw))
+        for number, raw in enumerate([*requests()] * REPEATS)
+    ]
+    raws, best = [message.SerializeToString() for message in messages], float("inf")
+    handler = finder_of("StreamReserve")()
+    for _ in range(ROUNDS):
+        stream = Messages(raws, handler.request_deserializer)
+        began = time.process_time()
+        await asyncio.ensure_future(handler.stream_stream(stream, stream))
+        best = min(best, time.process_time() - began)
+        assert stream.written == len(raws)
+    return best / len(raws) * 1e6
 
 
 async def cost_us(call: Call | None) -> float:
@@ -215,8 +256,9 @@ async def main() -> None:
     for name, call in cases.items():
         print(f"| {name} | {await cost_us(call) - none:.2f} |")
     for name, accepted in {"accepted, in a batch": True, "sold out, in a batch": False}.items():
-        call = calls_of(accepted=accepted, method="BatchReserve")
+        call = calls_of("BatchReserve", accepted=accepted)
         print(f"| {name} | {await batch_cost_us(call):.2f} |")
+    print(f"| accepted, on a stream | {await stream_cost_us():.2f} |")
     for apart_ms in (0, 2, 10):
         print(f"| alone, {apart_ms} ms apart | {await alone_us(calls_of(enough=1), apart_ms / 1000):.0f} |")
 

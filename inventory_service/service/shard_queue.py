@@ -164,10 +164,10 @@ class ShardQueue:
             answers = [Failure(reasons.ERROR_REASON_OUTCOME_UNKNOWN)] * len(batch)
         self._call = None
         self._last_lane.learn(len(batch), self._limits.full_at, was_alone=not self._is_any_busy())
+        self._send_if_due()  # first: Redis has work while the answers are made
         for waiting, answer in zip(batch, answers, strict=True):
             if not waiting.answer.done():
                 waiting.answer.set_result(answer)
-        self._send_if_due()
 
     def _is_any_busy(self) -> bool:
         return any(queue.is_busy for queue in self._queues.values())

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import time
+from functools import partial
 from typing import Annotated
 
 import structlog
@@ -189,10 +190,8 @@ def build_server(
     store = RedisStock(scripts, settings.shards, settings.outbox_limit, batched=own_scripts())
     stock_metrics = metrics.StockMetrics(registry)
     limits, archive = Limits(queue=settings.queue_limit), LedgerArchive(ledger)
-    batcher = Batcher(
-        *(store, lambda sale: shard_of(sale, settings.shards), stock_metrics.observe_call, limits),
-        breaker=breaker.breaker,
-    )
+    of_sale = partial(shard_of, shards=settings.shards)
+    batcher = Batcher(store, of_sale, stock_metrics.observe_call, limits, breaker=breaker.breaker)
     stock = ArchiveFallback(batcher, archive, archive, Bulkhead(FOR_ARCHIVE), now_ms)
     copies, operators = RedisBlockedCopies(scripts), Bulkhead(FOR_OPERATORS)
     buyers = BlockedBuyers(LedgerBuyers(ledger), operators, copies, settings.shards)

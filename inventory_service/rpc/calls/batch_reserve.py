@@ -56,43 +56,52 @@ class _Batch:
     def __init__(self, judge: ReserveJudge) -> None:
         self._asking = judge.begin(self._take)
         self.close = self._asking.close
-        self._results: dict[Hashable, Result] = {}  # by the name of the command
+        self._results: dict[int, Result] = {}  # by the index of the command
         self._missing = 0
         self._judged = asyncio.get_running_loop().create_future()
 
     async def judge(self, requests: Sequence[ParsedReserve], tenant: str) -> bytes:
-        turn = _Turn()
-        names: list[Hashable] = []  # of the requests' commands
-        commands: dict[Hashable, Claim | CallFailed] = {}
-        first: dict[Hashable, ParsedReserve] = {}  # the first request of each command
+        turn, commands = _Turn(), []
         for request in requests:
-            command = checked(request, tenant)
-            names.append(name := _name(command))
-            if name not in commands:
-                commands[name], first[name] = command, request
+            commands.append(checked(request, tenant))
             if turn.is_long():
                 await turn.end()
-        await self._ask({name: command for name, command in commands.items() if not isinstance(command, CallFailed)})
-        answers: dict[Hashable, tuple[bytes, bytes]] = {}
-        for name, command in commands.items():
-            result = command if isinstance(command, CallFailed) else self._results[name]
-            answers[name] = _RESULTS.of(first[name], command, result)
+        firsts = _firsts(commands)
+        asked = {first: command for first in firsts if not isinstance(command := commands[first], CallFailed)}
+        await self._ask(asked)
+        pieces: list[bytes] = []
+        for first in firsts:
+            command = commands[first]
+            result = command if isinstance(command, CallFailed) else self._results[first]
+            pieces += _RESULTS.of(requests[first], command, result)
             if turn.is_long():
                 await turn.end()
-        return b"".join([piece for name in names for piece in answers[name]])
+        return b"".join(pieces)
 
-    async def _ask(self, commands: Mapping[Hashable, Claim]) -> None:
+    async def _ask(self, commands: Mapping[int, Claim]) -> None:
         """Ask for all at once, in their order, so that those of one id are judged in it; return with all results."""
         self._missing = len(commands)
         if commands:
             self._asking.ask(list(commands), list(commands.values()))
             await self._judged
 
-    def _take(self, name: Hashable, result: Result) -> None:
-        self._results[name] = result
+    def _take(self, index: int, result: Result) -> None:
+        self._results[index] = result
         self._missing -= 1
         if not self._missing and not self._judged.done():
             self._judged.set_result(None)
+
+
+def _firsts(commands: Sequence[Claim | CallFailed]) -> Sequence[int]:
+    """For each command the index of the first that is equal to it; mostly no two are of one id."""
+    if len({_id(command) for command in commands}) == len(commands):
+        return range(len(commands))
+    firsts: dict[Hashable, int] = {}
+    return [firsts.setdefault(_name(command), index) for index, command in enumerate(commands)]
+
+
+def _id(command: Claim | CallFailed) -> Hashable:
+    return command if isinstance(command, CallFailed) else command.reservation_id
 
 
 def _name(command: Claim | CallFailed) -> Hashable:

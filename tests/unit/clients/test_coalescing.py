@@ -283,6 +283,19 @@ async def test_close_ends_calls_that_are_gathered(fake: FakeInventory, hanging: 
         assert error.outcome_unknown
 
 
+async def test_close_ends_a_call_that_was_made_a_moment_before(fake: FakeInventory) -> None:
+    """It has not been sent, and is not any more."""
+    client = Client(fake.address, retry=PATIENT, coalesce=True)
+    call = asyncio.ensure_future(client.reserve("lamps", "r-1", "ada", {"lamp": 1}))
+    await asyncio.sleep(0)
+
+    await client.close()
+
+    with pytest.raises(errors.Closed):
+        await call
+    assert shapes(fake) == []
+
+
 async def test_a_client_does_not_coalesce_unless_it_is_asked_to(fake: FakeInventory) -> None:
     """A batch is judged at a time, so one call may wait for another."""
     fake.will_answer("Reserve", hold_one, hold_one)

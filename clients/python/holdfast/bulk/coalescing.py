@@ -44,7 +44,7 @@ class Batch:
                 waiting.set_result(answer)
 
     def end(self) -> None:
-        """No answer comes."""
+        """Whoever has no answer yet gets none."""
         for _, _, waiting in self.calls:
             _end(waiting)
 
@@ -75,7 +75,10 @@ class Coalescer:
         batch = self._gathering.get(metadata)
         if batch is None:
             batch = self._gathering[metadata] = Batch(loop.create_future())
-            batch.task = loop.create_task(self._run(batch, metadata, connections))
+            if self._out:
+                batch.task = loop.create_task(self._run(batch, metadata, connections))
+            else:
+                loop.call_soon(self._end_turn, batch, metadata, connections)
         answer: asyncio.Future[Gathered] = loop.create_future()
         batch.calls.append((request, timeout_s, answer))
         batch.waiting += 1
@@ -85,9 +88,18 @@ class Coalescer:
             return await answer
         finally:
             batch.waiting -= 1
-            if not batch.waiting and batch.task:
+            if not batch.waiting:
                 self._stop_gathering(batch, metadata)
-                batch.task.cancel()
+                if batch.task:
+                    batch.task.cancel()
+
+    def _end_turn(self, batch: Batch, metadata: Metadata, connections: Connections) -> None:
+        """Send what was gathered in one turn of the loop; a call that is alone needs no task."""
+        self._stop_gathering(batch, metadata)
+        if batch.waiting > 1:
+            batch.task = connections.loop.create_task(self._run(batch, metadata, connections))
+        else:
+            batch.take(repeat(Gathered()))
 
     async def _run(self, batch: Batch, metadata: Metadata, connections: Connections) -> None:
         """Gather and send a batch; `close` ends it, and so does the longest deadline of its calls."""
@@ -103,6 +115,8 @@ class Coalescer:
                     else:
                         batch.take([Gathered()])
             except TimeoutError:
+                pass
+            finally:
                 batch.end()
 
     async def _gather(self, batch: Batch) -> None:

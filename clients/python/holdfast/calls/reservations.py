@@ -80,6 +80,8 @@ class ReservationCalls(Caller):
         else:
             if isinstance(answer, ReserveResponse):
                 return answer
+            if self._pool.is_closed:
+                raise self._ended(request, attempts)
             refused = answer
         alone = self._alone(request, attempts, connections.in_turn(turn), refused)
         return await self._within_patience(alone, connections, attempts, request)

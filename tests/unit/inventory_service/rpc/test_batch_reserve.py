@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 
 from inventory_service.domain.caller import RESERVE, Caller
 from inventory_service.domain.keys import SaleKey
+from inventory_service.domain.plain_reserve import CallMoment, PlainHold
 from inventory_service.domain.reserve import Reserve
 from inventory_service.domain.results import Failure
 from inventory_service.rpc import methods
@@ -105,12 +106,14 @@ async def test_equal_requests_are_judged_once_and_hear_the_same() -> None:
 
 
 async def test_a_request_of_the_usual_shape_and_one_that_is_summed_to_it_are_equal() -> None:
-    """Only the first of them is parsed by the pattern."""
-    stock, lamp = ToldStock(), Line(sku="lamp", quantity=1)
+    """Only the first of them is parsed by the pattern; both hear of the one line that is held."""
+    held: Any = PlainHold(CallMoment(0, 1, 1, 1000), 0, 2000)
+    stock, lamp = ToldStock(r=held), Line(sku="lamp", quantity=1)
 
     first, second = await Served(stock).batch(request("r", quantity=2), request("r", lines=[lamp, lamp]))
 
     assert first == second
+    assert [line.quantity for line in first.response.reservation.lines] == [2]
     assert stock.asked_ids == ["r"]
 
 

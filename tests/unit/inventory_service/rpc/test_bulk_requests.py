@@ -32,7 +32,7 @@ def parsed(parse: Any, raw: bytes) -> Any:
 
 
 @given(raw=st.one_of(BATCHES.map(BatchReserveRequest.SerializeToString), with_other_bytes(BATCHES)))
-@settings(max_examples=300)
+@settings(max_examples=150)
 def test_a_batch_has_the_requests_that_the_parser_finds(raw: bytes) -> None:
     """And what else it has is kept, so that an unknown field of the batch still fails it."""
     batch, message = parsed(parse_batch, raw), parsed(BatchReserveRequest.FromString, raw)
@@ -43,7 +43,7 @@ def test_a_batch_has_the_requests_that_the_parser_finds(raw: bytes) -> None:
 
 
 @given(raw=st.one_of(MESSAGES.map(StreamReserveRequest.SerializeToString), with_other_bytes(MESSAGES), altered()))
-@settings(max_examples=300)
+@settings(max_examples=150)
 def test_a_message_has_the_number_and_the_request_that_the_parser_finds(raw: bytes) -> None:
     """The number stays the field that it came as, which the answer has too."""
     found, message = parsed(parse_message, raw), parsed(StreamReserveRequest.FromString, raw)
@@ -55,7 +55,7 @@ def test_a_message_has_the_number_and_the_request_that_the_parser_finds(raw: byt
 
 
 @given(request=PLAIN, number=NUMBERS.filter(lambda number: number >= 0))
-@settings(max_examples=100)
+@settings(max_examples=25)
 def test_usual_requests_go_the_fast_way(request: ReserveRequest, number: int) -> None:
     """In batches up to the largest, and on streams."""
     batch = parse_batch(BatchReserveRequest(requests=[request] * MAX_REQUESTS).SerializeToString())

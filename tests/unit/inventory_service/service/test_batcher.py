@@ -143,6 +143,20 @@ async def test_one_call_of_a_shard_is_in_flight_at_a_time(fixture: BatcherFixtur
     assert fixture.store.calls[1] == ("reserve", [f"r-{n}" for n in range(1, 9)])
 
 
+async def test_the_next_call_goes_before_the_callers_of_the_last_one_go_on(fixture: BatcherFixture) -> None:
+    """Redis has work while the server makes their answers."""
+    calls_seen: list[int] = []
+    first = fixture.batcher.reserve(reserve("first"))
+    first.add_done_callback(lambda _: calls_seen.append(len(fixture.store.calls)))
+    await settle()
+    for n in range(4):
+        fixture.batcher.reserve(reserve(f"r-{n}"))
+
+    await fixture.store.answer()
+
+    assert calls_seen == [2]
+
+
 async def test_a_call_is_bounded_by_lines_too(fixture: BatcherFixture) -> None:
     """A script call must not block Redis for long; the limit is ten lines here."""
     await fixture.make_busy()
