@@ -1,18 +1,20 @@
-"""A request of the usual shape is one and the same to the pattern and to the parser, up to the bytes of its answer."""
+"""A request of the usual shape is one and the same to the pattern and to the parser, up to its response."""
 
 from typing import Any
 
-from holdfast.inventory.v1.inventory_service_pb2 import ReserveRequest
+from holdfast.inventory.v1.inventory_service_pb2 import ReserveRequest, ReserveResponse
 from holdfast.inventory.v1.reservation_pb2 import Line
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from inventory_service.adapters.redis.call import CallHead
 from inventory_service.adapters.redis.reserve import reserve_arguments, reserve_results
+from inventory_service.domain.plain_reserve import PlainHold
 from inventory_service.domain.results import Granted, Rejected
 from inventory_service.rpc.calls.reserve import reserve_from_proto
+from inventory_service.rpc.messages import reserve_response
 from inventory_service.rpc.plain_requests import PlainRequest, message_of, parse_reserve, plain_reserve
-from inventory_service.rpc.response_bytes import hold_bytes, response_bytes
+from inventory_service.rpc.response_bytes import hold_bytes
 from inventory_service.rpc.validation import reject_unknown_fields
 
 LONGEST = "x" * 64
@@ -87,7 +89,7 @@ def test_the_pattern_takes_the_usual_request(message: ReserveRequest) -> None:
 
 @given(message=PLAIN, index=st.integers(0, 127), expire_ms=st.sampled_from([0, HEAD.now_ms + 600_000]))
 @settings(max_examples=200)
-def test_both_ways_answer_with_the_same_bytes(message: ReserveRequest, index: int, expire_ms: int) -> None:
+def test_both_ways_answer_with_the_same_response(message: ReserveRequest, index: int, expire_ms: int) -> None:
     """A hold, and the purchase that it is where the sale has no holds."""
     raw = message.SerializeToString()
     request = by_pattern(raw)
@@ -99,7 +101,8 @@ def test_both_ways_answer_with_the_same_bytes(message: ReserveRequest, index: in
 
     assert isinstance(usual, Granted)
     if expire_ms:
-        assert hold_bytes(raw, quick) == response_bytes(message, usual)  # type: ignore[arg-type]  # it is a PlainHold
+        assert isinstance(quick, PlainHold)
+        assert ReserveResponse.FromString(hold_bytes(raw, quick)) == reserve_response(usual)
     else:
         assert quick == usual
 
