@@ -10,7 +10,7 @@ import faust
 from faust.types import EventT
 from mode.utils.queues import ThrowableQueue
 
-MAX_BYTES = 16 * 1024 * 1024  # some more: the consumer has fetched up to a MiB of each partition beside it
+MAX_BYTES = 32 * 1024 * 1024  # some more: the consumer has fetched up to a MiB of each partition beside it
 
 
 class RecordQueue(ThrowableQueue[EventT[bytes]]):
