@@ -15,6 +15,9 @@ from aiokafka.errors import KafkaError
 from holdfast_runtime.kafka import raise_fetch_error
 
 CHECK_INTERVAL_S = 1.0  # it need not grow: each attempt to join takes at least as long
+# Where records wait to be taken, aiokafka fetches the other partitions alone, and no more until a record of these comes or
+# this time is over: with idle shards among them every busy one waits. Faust has no setting for it, and sets 1.5 s.
+FETCH_WAIT_MS = 200
 
 log = structlog.get_logger()
 
@@ -41,6 +44,7 @@ def surface_errors(consumer: Any) -> None:
         log.warning("server_unavailable", server="Kafka", why=f"{type(error).__name__}: {error}")
         if consumer._coordinator._coordination_task.done():
             _exit("the consumer has left its group")
+    consumer._fetcher._fetch_max_wait_ms = FETCH_WAIT_MS
     try:
         raise_fetch_error(consumer)
     except KafkaError as error:
