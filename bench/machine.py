@@ -3,6 +3,7 @@
 import os
 import platform
 import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -11,6 +12,12 @@ ROOT = Path(__file__).resolve().parents[1]
 def machine_and_commit() -> str:
     """One line, for the head of a report."""
     return f"{machine()}; commit {commit_of(ROOT)}"
+
+
+def provenance(command: str) -> dict[str, str]:
+    """What the JSON of a result begins with: how it was made, when, where and at which commit."""
+    taken = datetime.now(UTC).isoformat(timespec="seconds")
+    return {"command": command, "taken": taken, "machine": machine(), "commit": commit_of(ROOT)}
 
 
 def machine() -> str:
