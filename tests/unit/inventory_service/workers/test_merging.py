@@ -92,7 +92,7 @@ def test_of_a_process_that_has_ended_its_counts_remain() -> None:
 
 
 def test_every_gauge_of_a_server_has_a_rule() -> None:
-    """Whoever adds one decides what it means of several workers."""
+    """The rule says what the values of several workers amount to."""
     registry = CollectorRegistry()
     for kind in (metrics.CallMetrics, metrics.StockMetrics, metrics.FileMetrics, metrics.WatchMetrics):
         kind(registry)
