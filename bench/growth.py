@@ -30,7 +30,7 @@ from redis import Redis
 
 from bench.builds import HOLD_TTL, Build, serving
 from bench.figures import RESULTS
-from bench.machine import ROOT, commit_of, machine
+from bench.machine import ROOT, command_line, commit_of, machine
 from bench.process_use import ProcessUse
 from bench.programs import ProgramFailed
 from bench.rounds import quartiles, rotated
@@ -133,7 +133,7 @@ def main() -> int:
 def begun(file: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     """What the JSON begins with, and the points that it has from an earlier run of the same kind and commit."""
     taken = datetime.now(UTC).isoformat(timespec="seconds")
-    head = {"command": "python -m bench.growth", "taken": taken, "machine": machine(), "commit": commit_of(ROOT)}
+    head = {"command": command_line("bench.growth"), "taken": taken, "machine": machine(), "commit": commit_of(ROOT)}
     kind = {"seconds": arguments.seconds, "rounds": arguments.rounds, "most": arguments.most}
     earlier = json.loads(file.read_text()) if file.exists() else {}
     is_same = all(earlier.get(key) == value for key, value in {**kind, "commit": head["commit"]}.items())

@@ -2,7 +2,9 @@
 
 import os
 import platform
+import shlex
 import subprocess
+import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -16,6 +18,11 @@ def machine_and_commit() -> str:
 def machine() -> str:
     """How many cores of which kind, and the interpreter."""
     return f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}, Python {platform.python_version()}"
+
+
+def command_line(module: str) -> str:
+    """The command that runs a module with the arguments of this process."""
+    return shlex.join(["python", "-m", module, *sys.argv[1:]])
 
 
 def commit_of(checkout: Path) -> str:

@@ -2,7 +2,6 @@
 
 import json
 import statistics
-import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any, Protocol
 
 from holdfast_bench.load import Report
 
-from bench.machine import ROOT, commit_of, machine
+from bench.machine import ROOT, command_line, commit_of, machine
 from bench.rounds import quartiles, ratios
 
 PERCENTILES = (50.0, 99.0, 99.9)
@@ -36,7 +35,7 @@ Rounds = Sequence[Mapping[Key, Measured]]
 def write_json(file: Path, taken: Mapping[str, tuple[Rounds, int]], base: Key, other: Path | None) -> None:
     """Write what all clients measured; every audit has found no difference."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    head = {"command": " ".join(["python -m bench.paired", *sys.argv[1:]]), "taken": now, "machine": machine()}
+    head = {"command": command_line("bench.paired"), "taken": now, "machine": machine()}
     commits = {"commit": commit_of(ROOT), **({"other_commit": commit_of(other)} if other else {})}
     clients = {
         client: {"rounds": len(rounds), "disturbed": disturbed, **of_client(rounds, base)}

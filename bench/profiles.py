@@ -32,7 +32,7 @@ from bench.builds import SHARDS, Build, serving
 from bench.cpu import PROC, threads_of
 from bench.figures import RESULTS
 from bench.ledger_lag import LagWatch
-from bench.machine import ROOT, commit_of, machine
+from bench.machine import ROOT, command_line, commit_of, machine
 from bench.programs import ProgramFailed
 from bench.suite import CATCH_UP_S, PATIENT, NotCaughtUp, caught_up
 
@@ -83,7 +83,7 @@ def main() -> int:
         print(f"failed: {error}", file=sys.stderr)
         return 1
     taken = datetime.now(UTC).isoformat(timespec="seconds")
-    head = {"command": "python -m bench.profiles", "taken": taken, "machine": machine(), "commit": commit_of(ROOT)}
+    head = {"command": command_line("bench.profiles"), "taken": taken, "machine": machine(), "commit": commit_of(ROOT)}
     arguments.results.mkdir(parents=True, exist_ok=True)
     (arguments.results / "profiles.json").write_text(json.dumps({**head, "audit": audit, **profiles}, indent=1) + "\n")
     return 0
