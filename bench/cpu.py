@@ -2,9 +2,11 @@
 
 import os
 import resource
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import psutil
 
 TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 PROC = Path("/proc")
@@ -54,6 +56,22 @@ def threads_of(pid: int) -> Threads:
 def spent_ns(before: Threads, after: Threads) -> int:
     """What a process spent between two readings; a thread that ended between them is left out."""
     return sum(total - before.get(thread, 0) for thread, total in after.items())
+
+
+def cpu_s(pids: Iterable[int]) -> float:
+    """CPU seconds of processes and of all that they have started."""
+    total = 0.0
+    for pid in pids:
+        root = psutil.Process(pid)
+        times = root.cpu_times()
+        total += times.children_user + times.children_system  # of children that have ended
+        for process in (root, *root.children(recursive=True)):
+            try:
+                times = process.cpu_times()
+            except psutil.NoSuchProcess:
+                continue
+            total += times.user + times.system
+    return total
 
 
 def machine_time(stat: str) -> tuple[float, float]:

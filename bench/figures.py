@@ -1,4 +1,4 @@
-"""The tables of docs/performance.md, from the JSONs in docs/performance: a figure stands in one of those, or nowhere.
+"""Writes the tables of docs/performance.md from the JSONs beside it, and checks that each figure there is from one.
 
 A table lies between `<!-- table: NAME -->` and `<!-- end -->`. Any other figure of the page is a link to its place in a
 JSON, for example `[0.84](performance/paired.json#h2load.this.accepted)`, of which it has the digits that it shows.

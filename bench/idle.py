@@ -48,7 +48,7 @@ def parsed() -> argparse.Namespace:
 def figures(stack: Stack, seconds: float) -> Iterator[str]:
     """Percent of a core by process, and commands a second."""
     client = redis.Redis.from_url(stack.embedded_addresses["HOLDFAST_REDIS_URL"])
-    before, watch, began = calls_of(client), CpuWatch([pid_of(stack, name) for name in PROCESSES]), time.monotonic()
+    before, watch, began = calls_of(client), CpuWatch([stack.pid(name) for name in PROCESSES]), time.monotonic()
     time.sleep(seconds)
     elapsed_s, spent, after = time.monotonic() - began, watch.spent(), calls_of(client)
     client.close()
@@ -61,12 +61,6 @@ def figures(stack: Stack, seconds: float) -> Iterator[str]:
     listed = sorted((item for item in rates.items() if item[1] >= FEWEST_A_SECOND), key=lambda item: -item[1])
     commands = ", ".join(f"{name} {rate:.0f}" for name, rate in listed)
     yield f"Redis' commands a second, of {stack.shards} shards: {commands}"
-
-
-def pid_of(stack: Stack, name: str) -> int:
-    pid = stack.process(name).pid
-    assert pid is not None, f"{name} does not run"
-    return pid
 
 
 def calls_of(client: "redis.Redis") -> Calls:

@@ -32,8 +32,8 @@ from inventory_service.domain.results import Granted
 HOUR_MS = 3_600_000
 ACCEPTED, SOLD_OUT, CONFIRM, RELEASE = "accepted", "sold out", "confirm", "release"
 MOVES = {CONFIRM: MoveKind.CONFIRM, RELEASE: MoveKind.RELEASE}
-SIZES = {ACCEPTED: (1, 10, 34), SOLD_OUT: (1, 10, 34), CONFIRM: (1, 10), RELEASE: (1, 10)}
-CALLS = {1: 400, 10: 120, 34: 60}
+SIZES = {ACCEPTED: (1, 32, 128), SOLD_OUT: (1, 32, 128), CONFIRM: (1, 32), RELEASE: (1, 32)}
+CALLS = {1: 400, 32: 60, 128: 20}
 UNCOUNTED = 20  # calls beforehand
 Item: Any = getattr(sales, "NewItem", Line)  # a Line in commits from before items had limits
 

@@ -1,4 +1,4 @@
-"""How far the ledger is behind Redis over time, read from both servers and not from what Holdfast says of itself."""
+"""How far the ledger is behind Redis over time, read from both servers and not from Holdfast's metrics."""
 
 import asyncio
 import time

@@ -5,6 +5,7 @@ import platform
 import shlex
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -15,14 +16,20 @@ def machine_and_commit() -> str:
     return f"{machine()}; commit {commit_of(ROOT)}"
 
 
-def machine() -> str:
-    """How many cores of which kind, and the interpreter."""
-    return f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}, Python {platform.python_version()}"
+def provenance(command: str) -> dict[str, str]:
+    """What the JSON of a result begins with: how it was made, when, where and at which commit."""
+    taken = datetime.now(UTC).isoformat(timespec="seconds")
+    return {"command": command, "taken": taken, "machine": machine(), "commit": commit_of(ROOT)}
 
 
 def command_line(module: str) -> str:
     """The command that runs a module with the arguments of this process."""
     return shlex.join(["python", "-m", module, *sys.argv[1:]])
+
+
+def machine() -> str:
+    """How many cores of which kind, and the interpreter."""
+    return f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}, Python {platform.python_version()}"
 
 
 def commit_of(checkout: Path) -> str:

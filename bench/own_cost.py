@@ -33,7 +33,7 @@ from inventory_service.rpc.stream_life import StreamLife
 from inventory_service.service.archive_fallback import ArchiveFallback
 from inventory_service.service.batcher import Batcher
 from inventory_service.service.lane import Limits
-from inventory_service.service.many_reserves import AskedTogether
+from inventory_service.service.many_reserves import BatchedReserves
 from inventory_service.service.rate_limit import RateLimit
 
 CALLS = 32  # in a script call
@@ -128,7 +128,7 @@ def finder_of(
     middleware.open()
     stock = ArchiveFallback(batcher, nothing, nothing, nothing, lambda: 0)
     methods: Any = _Methods()
-    life, many = StreamLife(middleware.draining), AskedTogether(batcher, stock)
+    life, many = StreamLife(middleware.draining), BatchedReserves(batcher, stock)
     servicer = Servicer(stock, stock_metrics, middleware.slots, life, nothing, nothing, limit, many)
     add_InventoryServiceServicer_to_server(servicer, methods)
     found: Any = Found(f"/{SERVICE}/{method}", HEADERS + ((("authorization", f"Bearer {TOKEN}"),) if tokens else ()))

@@ -1,4 +1,4 @@
-"""One HTML page, which loads nothing from elsewhere, of a folder of results: distributions, and what happened when."""
+"""Makes one HTML page, without external resources, of a folder of results: distributions, and values over time."""
 
 import argparse
 import re

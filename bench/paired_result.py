@@ -3,13 +3,12 @@
 import json
 import statistics
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
 from holdfast_bench.load import Report
 
-from bench.machine import ROOT, command_line, commit_of, machine
+from bench.machine import command_line, commit_of, provenance
 from bench.rounds import quartiles, ratios
 
 PERCENTILES = (50.0, 99.0, 99.9)
@@ -34,15 +33,14 @@ Rounds = Sequence[Mapping[Key, Measured]]
 
 def write_json(file: Path, taken: Mapping[str, tuple[Rounds, int]], base: Key, other: Path | None) -> None:
     """Write what all clients measured; every audit has found no difference."""
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    head = {"command": command_line("bench.paired"), "taken": now, "machine": machine()}
-    commits = {"commit": commit_of(ROOT), **({"other_commit": commit_of(other)} if other else {})}
+    head = provenance(command_line("bench.paired"))
+    compared = {"other_commit": commit_of(other)} if other else {}
     clients = {
         client: {"rounds": len(rounds), "disturbed": disturbed, **of_client(rounds, base)}
         for client, (rounds, disturbed) in taken.items()
     }
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps({**head, **commits, "clients": clients}, indent=1) + "\n")
+    file.write_text(json.dumps({**head, **compared, "clients": clients}, indent=1) + "\n")
 
 
 def of_client(rounds: Rounds, base: Key) -> dict[str, dict[str, Any]]:

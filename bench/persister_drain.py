@@ -23,12 +23,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import asyncpg
-import psutil
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from holdfast_embedded.broker import Broker
 from holdfast_embedded.postgres import Postgres
 
 from bench.backlog import OPEN_SHARDS, ORDERS, RECORD_BYTES, History, make_topics, preload
+from bench.cpu import cpu_s
 from bench.machine import ROOT, commit_of, machine_and_commit
 from bench.programs import run_to_end, running
 from bench.rounds import ratios, rotated, spread
@@ -143,11 +143,11 @@ async def drain_of(
     while not await db.fetchval("select count(*) from journal"):
         await next_look(process, deadline)
     started, counted = time.monotonic(), await db.fetchval("select count(*) from reservation")
-    before = cpu_s(process.pid), cpu_s(postgres)
+    before = cpu_s([process.pid]), cpu_s([postgres])
     marks = "select shard, facts_seq from shard_watermark"
     while {row["shard"]: row["facts_seq"] for row in await db.fetch(marks)} != ends:
         await next_look(process, deadline)
-    elapsed_s, after = time.monotonic() - started, (cpu_s(process.pid), cpu_s(postgres))
+    elapsed_s, after = time.monotonic() - started, (cpu_s([process.pid]), cpu_s([postgres]))
     drained = await db.fetchval("select count(*) from reservation") - counted
     persister_us, postgres_us = ((end - start) * 1e6 / drained for start, end in zip(before, after, strict=True))
     return Drain(drained / elapsed_s, persister_us, postgres_us, most_memory_mib(process.pid))
@@ -159,18 +159,6 @@ async def next_look(process: "subprocess.Popen[bytes]", deadline: float) -> None
     if time.monotonic() > deadline:
         raise TimeoutError(f"not drained within {DEADLINE_S} s")
     await asyncio.sleep(0.05)
-
-
-def cpu_s(pid: int) -> float:
-    """CPU seconds of a process and its children so far; those that have ended are left out."""
-    total = 0.0
-    for process in (psutil.Process(pid), *psutil.Process(pid).children(recursive=True)):
-        try:
-            times = process.cpu_times()
-        except psutil.NoSuchProcess:
-            continue
-        total += times.user + times.system
-    return total
 
 
 def most_memory_mib(pid: int) -> float:

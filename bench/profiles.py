@@ -17,7 +17,6 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -32,18 +31,14 @@ from bench.builds import SHARDS, Build, serving
 from bench.cpu import PROC, threads_of
 from bench.figures import RESULTS
 from bench.ledger_lag import LagWatch
-from bench.machine import ROOT, command_line, commit_of, machine
+from bench.machine import ROOT, command_line, provenance
 from bench.programs import ProgramFailed
 from bench.suite import CATCH_UP_S, PATIENT, NotCaughtUp, caught_up
 
 RATE = 100  # samples a second
 LED_IN_S = 1.0  # of load before the first sample, and after the last
 FUNCTIONS = 12
-NOT_COUNTED = (
-    "evalsha",
-    "fcall",
-    "info",
-)  # what scripts take is counted with their commands; info is the profile's own
+NOT_COUNTED = ("evalsha", "fcall", "info")  # scripts are counted as Lua and by their commands; INFO is this profile's
 FRAME = re.compile(r"^(?P<function>.+) \((?P<file>[^:]+)(?::\d+)?\)$")
 PACKAGE = re.compile(r".*/(?:site-packages|python3\.\d+|lib-dynload)/(?!site-packages)([\w.-]+)")
 # Frames of these count for what calls them.
@@ -82,8 +77,7 @@ def main() -> int:
     except (LoadFailed, NoProfiler, NotCaughtUp, ProgramFailed, WrongAnswers) as error:
         print(f"failed: {error}", file=sys.stderr)
         return 1
-    taken = datetime.now(UTC).isoformat(timespec="seconds")
-    head = {"command": command_line("bench.profiles"), "taken": taken, "machine": machine(), "commit": commit_of(ROOT)}
+    head = provenance(command_line("bench.profiles"))
     arguments.results.mkdir(parents=True, exist_ok=True)
     (arguments.results / "profiles.json").write_text(json.dumps({**head, "audit": audit, **profiles}, indent=1) + "\n")
     return 0

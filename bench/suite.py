@@ -14,7 +14,6 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -29,12 +28,12 @@ from holdfast_bench.shapes import Shape, all_shapes, find_shape
 from redis.asyncio import Redis
 
 from bench.builds import SHARDS, Build, serving
+from bench.figures import RESULTS
 from bench.ledger_lag import LagWatch
-from bench.machine import ROOT, commit_of, machine
+from bench.machine import ROOT, provenance
 from bench.process_use import ProcessUse
 from bench.programs import ProgramFailed
 
-RESULTS = ROOT / "bench" / "results"
 PATIENT = RetryPolicy(overall_s=60.0, attempt_s=10.0)
 IDLE_S = 1.0  # of a stack that has just started
 CATCH_UP_S = 120.0
@@ -124,10 +123,7 @@ async def caught_up(watch: LagWatch) -> None:
 
 def head(shape: Shape) -> dict[str, Any]:
     """What was run, where and of what."""
-    taken = datetime.now(UTC).isoformat(timespec="seconds")
-    command = f"python -m bench.suite {shape.name}"
-    whole = {"command": command, "taken": taken, "machine": machine(), "commit": commit_of(ROOT)}
-    return {**whole, "shape": asdict(shape)}
+    return {**provenance(f"python -m bench.suite {shape.name}"), "shape": asdict(shape)}
 
 
 async def versions(redis_url: str, dsn: str) -> dict[str, str]:

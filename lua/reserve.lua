@@ -3,7 +3,9 @@
 KEYS   1 meta (hash)  2 outbox (stream)  3 due (zset)  4 blocked (hash)
        then per sale  sale, reservations (hashes), expiry (zset), buyers, attempts of even and of odd minutes (hashes)
 ARGV   1 observed  2 latest  3 commits that the outbox may hold; 0: nothing new, for Redis is short of memory
-       then per request  number of the sale, id, fingerprint (lib/record.lua has its form), bytes of the Claim
+       4 a byte a request, the number of its terms
+       5 buyer and bytes of the Claim of each request, as MessagePack's array of texts; read when they are first needed
+       then the id of each request; then per terms  number of the sale, and the fingerprint (lib/record.lua) without a buyer
        then for a replay  HOLD | SELL  what becomes of the units; it is the only request, and has no ttl
 Reply  {now, epoch, seq, settled epoch, settled seq, results}, one result a request, the first that applies; only HELD
        and the holds taken back on the way write; and attempts, where the sale limits them. `seen` is the seq of the last commit that the answer has seen.
@@ -18,73 +20,92 @@ Reply  {now, epoch, seq, settled epoch, settled seq, results}, one result a requ
        ITEM_LIMIT, seen, retry, units of the item that the buyer may still take, sku
        BUYER_LIMIT, seen, retry, units that the buyer may still take
        HELD, index, expire   the units are the buyer's: set aside or, where expire is 0, sold
+       or a number: its lowest byte is the place of a result in the call, from 1, that this one is equal to, save that the
+       index of a HELD stands in the bytes above it
 Keeps  available + held + sold = total for every item, and none of them is ever below zero.
-Uses   clock shard record sale settings event grant move checks attempts commit ]]
+Uses   clock shard record sale settings event grant move checks attempts commit
+Later  judge_shortage expire_overdue until_next_expiry seen_seq
+Later  grant commit load_buyers read_accounts is_over_limit book lines_in field_head add_account_names load_accounts
+Later  judge_repeat judge_names judge_backpressure judge_block judge_attempts judge_item_limits judge_limit judge_replay
+       count_attempt write_attempts take_back kept_units units_in name_of_limited bytes_from_record ids_of ]]
 
-local FIRST, WIDTH = 4, 4 -- where requests begin in ARGV, and how many values each has
+local FIRST_ID = 6 -- where the ids begin in ARGV
 local FIRST_SALE, SALE_KEYS = 5, 6 -- where the keys of sales begin in KEYS, and how many each has
 
 local shard, not_serving = open_shard()
 if not_serving then return not_serving end
-local replay = #ARGV % WIDTH == 0 and ARGV[#ARGV] -- HOLD or SELL; a replay is judged without window and attempts
 local is_full = shard.seq - shard.trim_seq >= tonumber(ARGV[3]) -- requests that need no commit are still answered
+local count = #ARGV[4] -- of requests
+local first_terms = FIRST_ID + count -- where the terms begin in ARGV
+local replay = (#ARGV - first_terms) % 2 == 0 and ARGV[#ARGV] -- HOLD or SELL; it is judged without window and attempts
 
 -- Columns, with one value a request in each, in the order of the call; buyers and lines in the form that checks.lua has.
+-- Requests with the same sale, ttl, lines and reference share one table of terms.
 local requests = {buyers = {}, lines = {}}
-local sales, ids, fingerprints, ttls, claims = {}, {}, {}, {}, {}
+local ids, terms, claims = {}, {}, nil
 
-local function open_asked_sale(number)
-  local sale = open_sale(shard, number, FIRST_SALE + SALE_KEYS * (number - 1))
-  sale.asked = {}
-  return sale
+-- `held_at`: the place of the first of these requests that was granted.
+local function new_terms(number, text)
+  local ttl, line_text = string.match(text, '^([^ ]+) ([^#]+)')
+  local sale, lines = shard.sales[number], parse_lines(line_text)
+  if not sale then
+    sale = open_sale(shard, number, FIRST_SALE + SALE_KEYS * (number - 1))
+    sale.asked = {skus = {}}
+  end
+  local skus = sale.asked.skus
+  for at = 1, #lines do
+    local sku = lines[at].sku
+    if sale.items[sku] == nil then sale.items[sku], skus[#skus + 1] = false, sku end -- it is read below
+  end
+  return {sale = sale, ttl = ttl, lines = lines, text = ' ' .. text, units = false, form = false, held_at = false,
+    has_names = false}
 end
 
 local function read_requests()
-  local at, line_count, buyers, lines = 0, 0, requests.buyers, requests.lines
-  for place = FIRST, #ARGV - 1, WIDTH do
-    at = at + 1
-    local number, fingerprint, text = tonumber(ARGV[place]), ARGV[place + 2], nil
-    local sale = shard.sales[number] or open_asked_sale(number)
-    local asked = sale.asked
-    sales[at], ids[at], fingerprints[at], claims[at] = sale, ARGV[place + 1], fingerprint, ARGV[place + 3]
-    buyers[at], ttls[at], text = split_fingerprint(fingerprint)
-    lines[at], asked[#asked + 1] = parse_lines(text), at
-    line_count = line_count + #lines[at]
+  local known, lines, arguments, line_count = {}, requests.lines, ARGV, 0
+  for place = first_terms, #arguments - 1, 2 do
+    known[#known + 1] = new_terms(tonumber(arguments[place]), arguments[place + 1])
   end
-  assert(at <= 128 and line_count <= 512, 'more than one call may carry')
+  local numbers = {string.byte(arguments[4], 1, -1)}
+  for at = 1, count do
+    local its_terms = known[numbers[at]]
+    local asked = its_terms.sale.asked
+    terms[at], lines[at], ids[at], asked[#asked + 1] = its_terms, its_terms.lines, arguments[FIRST_ID - 1 + at], at
+    line_count = line_count + #its_terms.lines
+  end
+  assert(count <= 128 and line_count <= 512, 'more than one call may carry')
+  return known
 end
 
--- The SKUs that the requests of a sale name.
-local function asked_skus(sale)
-  local skus, seen, asked = {}, {}, sale.asked
-  for number = 1, #asked do
-    local lines = requests.lines[asked[number]]
-    if not seen[lines] then -- equal lines are one and the same table
-      seen[lines] = true
-      for at = 1, #lines do
-        local sku = lines[at].sku
-        if not seen[sku] then seen[sku], skus[#skus + 1] = true, sku end
-      end
-    end
-  end
-  return skus
+local function read_buyers()
+  local texts, buyers = cmsgpack.unpack(ARGV[5]), requests.buyers
+  claims = {}
+  for at = 1, count do buyers[at], claims[at] = texts[2 * at - 1], texts[2 * at] end
+end
+
+local function ids_of(sale)
+  local of_sale = {}
+  for number, at in ipairs(sale.asked) do of_sale[number] = ids[at] end
+  return of_sale
 end
 
 -- Reads what the requests name, once a key; buyers are read when the first request of their sale gets that far.
 local function load_sales()
-  for _, sale in ipairs(shard.sales) do
-    local asked, asked_ids = sale.asked, {}
-    for number = 1, #asked do asked_ids[number] = ids[asked[number]] end
-    load_records(sale, asked_ids)
-    load_settings(sale, asked_skus(sale))
+  for number = 1, #shard.sales do
+    local sale = shard.sales[number]
+    load_records(sale, #sale.asked == count and ids or ids_of(sale))
+    load_settings(sale, sale.asked.skus)
+    sale.is_usual = sale.settings and not sale.is_limited and shard.blocked == 0
+      and sale.settings.attempts_per_minute == 0 and not judge_window(shard, sale)
+    if not sale.is_usual and not claims then read_buyers() end
   end
 end
 
 -- A request whose id is known gets its reservation as it stands, in whatever state.
 local function judge_repeat(sale, at)
-  local record = record_of(sale, ids[at])
-  if not record then return nil end
-  if record[FINGERPRINT] ~= fingerprints[at] and record[FINGERPRINT] ~= '' then return {'ID_REUSED'} end
+  if not claims then read_buyers() end
+  local record, fingerprint = record_of(sale, ids[at]), requests.buyers[at] .. terms[at].text
+  if record[FINGERPRINT] ~= fingerprint and record[FINGERPRINT] ~= '' then return {'ID_REUSED'} end
   local state = effective(shard, sale, record)
   if state == HELD or state == CONFIRMED then return record_reply(shard, sale, 'REPLAYED', record) end
   local ended = record_reply(shard, sale, 'ENDED', record)
@@ -92,12 +113,20 @@ local function judge_repeat(sale, at)
   return ended
 end
 
-local function judge_names(sale, at)
-  local lines = requests.lines[at]
-  for line_at = 1, #lines do
-    if not sale.items[lines[line_at].sku] then return {'NO_ITEM', lines[line_at].sku} end
+-- Whether the sale has all these items, and holds if a ttl is asked for.
+local function has_names(its_terms)
+  local sale, lines = its_terms.sale, its_terms.lines
+  for at = 1, #lines do
+    if not sale.items[lines[at].sku] then return false end
   end
-  if ttls[at] ~= '-' and sale.settings.hold_ttl_ms == 0 then return {'WITHOUT_HOLDS'} end
+  return its_terms.ttl == '-' or sale.settings and sale.settings.hold_ttl_ms > 0
+end
+
+local function judge_names(its_terms)
+  for _, line in ipairs(its_terms.lines) do
+    if not its_terms.sale.items[line.sku] then return {'NO_ITEM', line.sku} end
+  end
+  return {'WITHOUT_HOLDS'}
 end
 
 -- When the hold of a request ends; 0: its units are sold.
@@ -106,76 +135,98 @@ local function end_of(settings, ttl)
   return shard.now + math.min(tonumber(ttl) or settings.hold_ttl_ms, settings.max_hold_ttl_ms)
 end
 
-local forms = {} -- what the grants of a sale with one asked life of the hold share
+local forms = {} -- what grants with one end share
 
-local function form_of(sale, ttl)
-  if not forms[sale] then forms[sale] = {} end
-  local of_sale = forms[sale]
-  if not of_sale[ttl] then of_sale[ttl] = new_form(shard, end_of(sale.settings, ttl)) end
-  return of_sale[ttl]
+local function form_of(its_terms)
+  local expire_ms = end_of(its_terms.sale.settings, its_terms.ttl)
+  local form = forms[expire_ms] or new_form(shard, expire_ms)
+  forms[expire_ms], its_terms.form = form, form
+  its_terms.units = lines_in(its_terms.lines, form.state)
+  return form
 end
 
-local function grant(sale, at)
-  local form, id, claim, index = form_of(sale, ttls[at]), ids[at], claims[at], #shard.events
-  local state, expire_ms, new_records = form.state, form.expire_ms, sale.changes.new_records
-  local record, last = new_record(form, index, fingerprints[at], claim), #new_records
-  book(sale, requests.buyers[at], lines_in(requests.lines[at], state), state, 1)
-  add_event(shard, new_event(form, index, claim))
+local function grant(its_terms, at)
+  local sale, id, buyer, claim, index = its_terms.sale, ids[at], requests.buyers[at], claims[at], #shard.events
+  local form, new_records = its_terms.form or form_of(its_terms), sale.changes.new_records
+  local record, last, expire_ms = new_record(form, index, buyer, its_terms.text, claim), #new_records, form.expire_ms
+  book(sale, buyer, its_terms.units, form.state, 1)
+  shard.events[index + 1] = new_event(form, index, claim)
   sale.records[id], new_records[last + 1], new_records[last + 2] = record, id, record
   if expire_ms > 0 then add_end(sale, id, expire_ms) end
+  if its_terms.held_at then return 256 * index + its_terms.held_at end
+  its_terms.held_at = at
   return {'HELD', index, expire_ms}
 end
 
--- The checks in their order: the first that returns a result decides. `judge` in reserve.py has the same.
-local function judge(sale, at)
-  return judge_repeat(sale, at)
-    or judge_names(sale, at)
-    or judge_backpressure(is_full)
-    or judge_window(shard, sale)
-    or judge_block(shard, sale, requests, at)
-    or judge_attempts(shard, sale, requests, at)
-    or judge_stock(shard, sale, requests, at)
-    or judge_item_limits(shard, sale, requests, at)
-    or judge_limit(shard, sale, requests, at)
-    or grant(sale, at)
+-- Reads the buyers of a sale when the first request gets so far; returns nothing, so that it can stand among the checks.
+local function read_accounts(sale)
+  if not claims then read_buyers() end
+  load_buyers(sale, requests)
 end
 
-local function reserve(at)
-  local sale = sales[at]
-  -- Once a request got CALL_AGAIN, the later ones of its sale must not overtake it.
-  if sale.overdue_cleared == false then return {'CALL_AGAIN'} end
-  if not sale.settings then return {'NO_SALE'} end
-  local result = judge(sale, at)
-  if sale.attempts then count_attempt(shard, sale, requests.buyers[at], result) end
-  return result
-end
-
-read_requests()
-load_sales()
-local results = {}
-if replay then -- what it alone needs is made here, for a function costs each call that makes it
-  local function judge_released(sale)
-    local holds = sale.settings.hold_ttl_ms > 0 and replay ~= 'SELL'
-    if holds and sale.settings.release_ms > 0 then return {'SALE_CLOSED'} end
-  end
-
-  local function judge_replay(sale, at)
-    return judge_repeat(sale, at)
-      or judge_names(sale, at)
-      or judge_backpressure(is_full)
-      or judge_released(sale)
+-- The checks in their order: the first that returns a result decides. `judge` in reserve.py has the same. What few requests
+-- need is called only for them.
+local function judge(sale, its_terms, at)
+  return sale.records[ids[at]] and judge_repeat(sale, at)
+    or not its_terms.has_names and judge_names(its_terms)
+    or is_full and judge_backpressure(is_full)
+    or not sale.is_usual and (judge_window(shard, sale)
       or judge_block(shard, sale, requests, at)
-      or judge_stock(shard, sale, requests, at)
-      or judge_item_limits(shard, sale, requests, at)
-      or judge_limit(shard, sale, requests, at)
-      or grant(sale, at)
-  end
-
-  local sale = shard.sales[1]
-  results[1] = sale.settings and judge_replay(sale, 1) or {'NO_SALE'}
-else
-  for at = 1, #sales do results[at] = reserve(at) end
+      or judge_attempts(shard, sale, requests, at))
+    or judge_stock(shard, sale, requests, at)
+    or not sale.are_buyers_read and read_accounts(sale)
+    or sale.is_limited and judge_item_limits(shard, sale, requests, at)
+    or sale.settings.buyer_limit > 0 and is_over_limit(sale, requests.buyers[at], requests.lines[at].units)
+      and judge_limit(shard, sale, requests, at)
+    or grant(its_terms, at)
 end
-commit(shard)
-write_attempts(shard)
+
+local function judge_released(sale)
+  local holds = sale.settings.hold_ttl_ms > 0 and replay ~= 'SELL'
+  if holds and sale.settings.release_ms > 0 then return {'SALE_CLOSED'} end
+end
+
+-- A replay is judged without window and attempts.
+local function judge_replay(sale, its_terms)
+  return sale.records[ids[1]] and judge_repeat(sale, 1)
+    or not its_terms.has_names and judge_names(its_terms)
+    or judge_backpressure(is_full)
+    or judge_released(sale)
+    or judge_block(shard, sale, requests, 1)
+    or judge_stock(shard, sale, requests, 1)
+    or judge_item_limits(shard, sale, requests, 1)
+    or judge_limit(shard, sale, requests, 1)
+    or grant(its_terms, 1)
+end
+
+local known_terms = read_requests()
+load_sales()
+for number = 1, #known_terms do known_terms[number].has_names = has_names(known_terms[number]) end
+local results = {}
+for at = 1, count do
+  local its_terms, result = terms[at], nil
+  local sale = its_terms.sale
+  if sale.overdue_cleared == false then
+    result = {'CALL_AGAIN'} -- once a request got that, the later ones of its sale must not overtake it
+  elseif not sale.settings then
+    result = {'NO_SALE'}
+  elseif replay then
+    read_buyers()
+    result = judge_replay(sale, its_terms)
+  else
+    result = judge(sale, its_terms, at)
+    if sale.attempts then
+      local said = type(result) == 'number' and results[result % 256] or result
+      count_attempt(shard, sale, requests.buyers[at], said)
+    end
+  end
+  results[at] = result
+end
+if #shard.events > 0 then commit(shard) end
+for number = 1, #shard.sales do
+  if shard.sales[number].attempts then
+    write_attempts(shard)
+    break
+  end
+end
 return reply_of(shard, results)

@@ -1,4 +1,4 @@
-"""Compares Holdfast with the strategies of the field, each behind the same gRPC methods: `make compare`.
+"""Compares Holdfast with six common strategies, each behind the same gRPC methods: `make compare`.
 
 First every strategy alone, on servers of its own, with scarce and abundant stock. Then what each loses when a part of
 it is killed. Then the shapes of load that published figures used. The callers are a small HTTP/2 client that comes with
@@ -125,7 +125,7 @@ class Comparison:
             self.progress(system.audit(deadline_s=DRAIN_S))
 
     def progress(self, line: str) -> None:
-        """A line to standard error, with the seconds since the begin."""
+        """A line to standard error, with the seconds since the start."""
         print(f"{time.monotonic() - self._began:5.0f} s  {line}", file=sys.stderr, flush=True)
 
 

@@ -1,4 +1,4 @@
-"""What every strategy but Holdfast shares: its settings, its connections, and what it must be able to do."""
+"""The base of every strategy but Holdfast: settings, connections, and the methods that a strategy has."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.cpu import cpu_s
 from bench.strategies import books
 from bench.strategies.books import Books
 from bench.strategies.callers import Load
 from bench.strategies.load_process import loading
-from bench.strategies.system import System, cpu_s
+from bench.strategies.system import System
 
 DRAIN_S = 120.0
 PERCENTILES = (50.0, 95.0, 99.0)
@@ -17,7 +18,7 @@ PERCENTILES = (50.0, 95.0, 99.0)
 
 @dataclass(frozen=True)
 class Shape:
-    """A load without its place."""
+    """A load, without the server and the sale."""
 
     stock: int
     callers: int
@@ -33,7 +34,7 @@ class Shape:
 
 @dataclass(frozen=True)
 class Measured:
-    """What came of it."""
+    """The results of one load on one strategy."""
 
     strategy: str
     shape: Shape
@@ -51,7 +52,7 @@ class Measured:
 
 
 def measure(system: System, shape: Shape, sale_id: str, folder: Path) -> Measured:
-    """Put a load on a new sale. CPU counts from its begin until the last order is recorded."""
+    """Put a load on a new sale. CPU counts from its beginning until the last order is recorded."""
     books.create_sale(system, sale_id, shape.stock)
     programs, stores = system.programs().values(), system.stores().values()
     before = cpu_s(programs), cpu_s(stores)

@@ -7,7 +7,7 @@ from bench.strategies.base import INSERT, Order, Strategy
 
 
 class ReadModifyWrite(Strategy):
-    """The first thing that one writes, and it oversells."""
+    """The obvious way, and it oversells."""
 
     async def reserve(self, order: Order) -> bool:
         """Three statements in a transaction."""

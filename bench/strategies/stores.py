@@ -1,4 +1,4 @@
-"""The servers of the strategies: a Redis as it comes, and a PostgreSQL that puts each commit on disk."""
+"""The servers of the strategies: a Redis with its default configuration, and a PostgreSQL that syncs each commit."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -3,11 +3,10 @@
 import asyncio
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import asyncpg
-import psutil
 from holdfast_embedded.ports import LOOPBACK, free_port
 from holdfast_embedded.process import Process, spawn, wait_until
 from holdfast_embedded.readiness import is_answering
@@ -185,19 +184,3 @@ def redis_durability(url: str) -> str:
         return "no: in the memory of Redis, appendonly no"
     synced = settings["appendfsync"] == "always"
     return f"{'yes: in' if synced else 'no: in the memory of'} Redis, appendfsync {settings['appendfsync']}"
-
-
-def cpu_s(pids: Iterable[int]) -> float:
-    """CPU seconds of processes and of all that they have started."""
-    total = 0.0
-    for pid in pids:
-        root = psutil.Process(pid)
-        times = root.cpu_times()
-        total += times.children_user + times.children_system  # of children that have ended
-        for process in (root, *root.children(recursive=True)):
-            try:
-                times = process.cpu_times()
-            except psutil.NoSuchProcess:
-                continue
-            total += times.user + times.system
-    return total

@@ -1,4 +1,4 @@
-"""Tells buyers what became of their orders, from the facts: a consumer that may die without touching a sale."""
+"""Tells buyers what became of their orders, from the facts: a consumer that may be killed at any moment."""
 
 import asyncio
 import json

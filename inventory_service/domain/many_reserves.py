@@ -1,4 +1,4 @@
-"""Ports for the Reserves of a batch or a stream: many are under way, and each answer is handed over as it comes."""
+"""Ports for the Reserves of a batch or a stream: many are under way, and each result is passed on as it comes."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeAlias
@@ -7,24 +7,24 @@ from inventory_service.domain.plain_reserve import PlainReserve, PlainResult
 from inventory_service.domain.reserve import Reserve
 
 Claim: TypeAlias = Reserve | PlainReserve
-# Takes the answer to the request that was asked under a key, or the exception that judging it ended with. It is called
-# where other requests wait for their answers, so it only puts away what it gets, and never raises.
-Take: TypeAlias = Callable[[Any, PlainResult | Exception], None]
+# Gets the result of the request with this key, or the exception that judging it ended with. Results of other requests
+# wait while it runs, so it only stores what it gets, and never raises.
+OnResult: TypeAlias = Callable[[Any, PlainResult | Exception], None]
 
 
-class Asking(Protocol):
+class ReserveGroup(Protocol):
     """The requests of one batch or one stream."""
 
     def ask(self, keys: Sequence[Any], requests: Sequence[Claim]) -> None:
-        """Ask for these, in their order; an answer may be taken before this returns."""
+        """Ask for these, in their order; results may come before this returns."""
         ...
 
     async def close(self) -> None:
-        """No answer is taken from now on, and what was not sent is dropped."""
+        """No result comes from now on, and what was not sent is dropped."""
         ...
 
 
 class ManyReserves(Protocol):
-    """A stock as those see it who ask for many."""
+    """A stock for calls that ask for many units at once: the requests of each call are one group."""
 
-    def begin(self, take: Take) -> Asking: ...
+    def begin(self, on_result: OnResult) -> ReserveGroup: ...

@@ -1,6 +1,6 @@
 """A Reserve of the usual shape, one line and nothing that is optional, with the bytes that the store takes of it.
 
-It is judged as every Reserve is. `Reserve` is the general form: whatever is not in a hurry asks for that.
+It is judged as every Reserve is. `Reserve` is the general form, which all but the fastest path uses.
 """
 
 from typing import NamedTuple, TypeAlias

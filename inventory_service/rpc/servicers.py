@@ -28,7 +28,7 @@ from inventory_service.rpc.slots import Slots, StreamSlots
 from inventory_service.rpc.stream_life import StreamLife
 from inventory_service.service.blocked_buyers import BlockedBuyers
 from inventory_service.service.lists import Lists
-from inventory_service.service.many_reserves import AskedAlone
+from inventory_service.service.many_reserves import UnbatchedReserves
 from inventory_service.service.replay import DeadLetterReplay
 from inventory_service.service.revocations import TokenRevocations
 from inventory_service.service.sale_audit import SaleAudits
@@ -58,9 +58,9 @@ class Servicer(  # type: ignore[misc]  # Reserve and watches answer bytes
         rate: CallerRate | None = None,
         many: ManyReserves | None = None,
     ) -> None:
-        """Without `rate` every caller may call at will; without `many` each request of many is asked for alone."""
+        """Without `rate` every caller may call at will; without `many` each request of a batch is a task."""
         ReserveCalls.__init__(self, stock, outcomes)
-        judge = ReserveJudge(many or AskedAlone(stock), outcomes)
+        judge = ReserveJudge(many or UnbatchedReserves(stock), outcomes)
         BatchReserveCalls.__init__(self, judge, slots, rate)
         StreamReserveCalls.__init__(self, judge, StreamSlots(slots), life, rate)
         ReservationListCalls.__init__(self, lists)

@@ -71,7 +71,7 @@ class Batcher:
         return self._queue(request.sale).ask(request)
 
     def reserve_each(self, requests: Sequence[Reserve | PlainReserve], answers: Sequence[Answer]) -> None:
-        """The same for many, each and each with what takes its answer; those of a shard go into its queue at once."""
+        """The same for many requests, each with what gets its answer; those of a shard go into its queue at once."""
         if len(requests) == 1:
             self._queue(requests[0].sale).ask_each([(requests[0], answers[0])])
             return

@@ -1,4 +1,4 @@
-"""A lane of a shard's queue: requests that wait in the order of their arrival, and which of them go together."""
+"""A lane of a shard's queue: requests wait in the order of their arrival, and it chooses those of the next call."""
 
 import asyncio
 from collections import deque
@@ -32,7 +32,7 @@ class Limits(NamedTuple):
 
 
 class Answer(Protocol):
-    """What a request of many waits with: less than a Future, so long as it is not awaited by itself."""
+    """Gets the result of one request: the part of a Future that the queue uses."""
 
     def done(self) -> bool: ...
 
@@ -71,8 +71,8 @@ class Lane:
     def take_batch(self, limits: Limits, elsewhere: Collection[Id]) -> list[Waiting]:
         """The requests of the next call: the first one's kind, and none before an earlier one about its id.
 
-        None is of an id that waits elsewhere, for it came later. A change of a hold goes alone. What its caller has
-        cancelled is dropped.
+        A request whose id is in `elsewhere` stays: an earlier one waits in the other lane. A change of a hold goes
+        alone. Requests whose callers have cancelled them are dropped.
         """
         batch: list[Waiting] = []
         passed: list[Waiting] = []  # stay, in their order

@@ -1,14 +1,28 @@
-"""What a server says of its address: that it listens there, or why it cannot."""
+"""Starts a server on its address, and reports that it listens there, or why it cannot."""
 
 import structlog
 
 from holdfast_runtime.settings import BadSettings
-from inventory_service.rpc.server import CannotListen
+from inventory_service.rpc.server import CannotListen, Server
 from inventory_service.settings import Settings
 from inventory_service.wiring.authentication import is_loopback, who_may_call
 from inventory_service.wiring.tls import PLAINTEXT, Tls
+from inventory_service.workers.worker import Report, send_report
 
 log = structlog.get_logger()
+
+
+async def listen(server: Server, settings: Settings, tls: Tls, worker: int | None, metrics_url: str) -> None:
+    """Start the server, and log its address or, as a worker, tell the supervisor. `BadSettings` if it cannot listen."""
+    try:
+        address = await server.start(settings.listen, shared=settings.share_port == "1")
+    except CannotListen as error:
+        raise not_listening(settings, error) from error
+    if worker is None:
+        log_listening(settings, address, tls)
+    else:
+        log.info("worker_listening", address=address)
+        send_report(Report(metrics_url))
 
 
 def not_listening(settings: Settings, error: CannotListen) -> BadSettings:

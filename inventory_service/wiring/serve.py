@@ -2,9 +2,11 @@
 
 import asyncio
 import gc
+import signal
 import time
+from collections.abc import Coroutine, Sequence
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 
 import structlog
 import typer
@@ -42,7 +44,7 @@ from inventory_service.rpc.auth import Authenticator
 from inventory_service.rpc.calls.watches import WatchMessages
 from inventory_service.rpc.middleware import Middleware
 from inventory_service.rpc.rate import CallerRate
-from inventory_service.rpc.server import CannotListen, Server
+from inventory_service.rpc.server import Server
 from inventory_service.rpc.servicers import AdminServicer, Servicer
 from inventory_service.rpc.stream_life import StreamLife
 from inventory_service.rpc.stream_tokens import StreamTokens
@@ -55,7 +57,7 @@ from inventory_service.service.lane import Limits
 from inventory_service.service.ledger_observer import LedgerObserver
 from inventory_service.service.lists import Lists
 from inventory_service.service.lost_commits import LostCommitsWatch
-from inventory_service.service.many_reserves import AskedTogether
+from inventory_service.service.many_reserves import BatchedReserves
 from inventory_service.service.memory_watch import MemoryWatch
 from inventory_service.service.replay import DeadLetterReplay
 from inventory_service.service.revocations import LEDGER_S, TokenRevocations
@@ -65,14 +67,14 @@ from inventory_service.service.watches.watches import Watches
 from inventory_service.settings import TLS_FILES, TOKENS, Settings
 from inventory_service.wiring.authentication import authenticator, check_may_listen, token_keys
 from inventory_service.wiring.breaker import MakePool, store_breaker
-from inventory_service.wiring.listening import log_listening, not_listening
+from inventory_service.wiring.listening import listen
 from inventory_service.wiring.rate import caller_rate
 from inventory_service.wiring.server_checks import checks
 from inventory_service.wiring.servers import REDIS, check_all_shard_counts, redis_dependency, shard_counts_checked
 from inventory_service.wiring.store_probe import store_probe
 from inventory_service.wiring.tls import PLAINTEXT, Tls, tls_of
 from inventory_service.wiring.workers import WorkerOption, WorkersOption, supervise
-from inventory_service.workers.worker import Report, end_with_supervisor, send_report
+from inventory_service.workers.worker import end_with_supervisor
 
 GC_THRESHOLDS = (50_000, 20, 100)  # calls leave no reference cycles, so frequent collections are wasted
 # A server's connections to the ledger, by purpose: the questions of one purpose never take those of another.
@@ -101,18 +103,13 @@ async def serve(
 ) -> int:
     """Serve calls until a signal. `insecure` and `workers` are as HOLDFAST_INSECURE and HOLDFAST_WORKERS."""
     check_may_listen(settings, insecure=insecure)
-    count = workers or settings.workers
-    if worker is None and count > 1:
+    if worker is None and (count := workers or settings.workers) > 1:
         return await supervise(settings, count, insecure=insecure)
     return await serve_here(settings, worker)
 
 
 async def serve_here(settings: Settings, worker: int | None = None) -> int:
-    """Serve in this process, which is worker number `worker` of several or the only one.
-
-    A second signal ends the drain of the only one. A worker ignores it: the first may have been meant for all
-    processes of the service, and then its supervisor sends it another.
-    """
+    """Serve in this process, which is worker number `worker` of several or the only one, until a signal."""
     if worker is not None:
         bind_contextvars(worker=worker)
         end_with_supervisor()
@@ -133,34 +130,37 @@ async def serve_here(settings: Settings, worker: int | None = None) -> int:
         await asyncio.gather(check_all_shard_counts(settings), observer.observe(), revocations.start())
         if keys:
             warn_unless_read(revocations)
-        await _listen(server, settings, tls, worker, instruments.metrics_url)
+        await listen(server, settings, tls, worker, instruments.metrics_url)
         watches = [observer.run(), lost_commits.run()]
         if worker in (None, 1):  # once an address: workers have the same servers
             watches.append(watch_checks(server_checks, log, check_gauges))
         watches += [revocations.run(), *tls.watches(), *([keys.run()] if keys else [])]
-        watching = [asyncio.create_task(watch) for watch in watches]
-        try:
-            await first_to_end(server.watch_store(), received.get())
-        finally:  # also when the probe finds another number of shards in Redis
-            for task in watching:
-                task.cancel()
-            until = received.get() if worker is None else asyncio.Event().wait()
-            await first_to_end(asyncio.create_task(server.drain(settings.drain_s)), until)
-            await server.stop()
+        await _until_signal(server, watches, received, settings.drain_s, is_worker=worker is not None)
     log.info("stopped")
     return 0
 
 
-async def _listen(server: Server, settings: Settings, tls: Tls, worker: int | None, metrics_url: str) -> None:
+async def _until_signal(
+    server: Server,
+    watches: Sequence[Coroutine[Any, Any, None]],
+    received: asyncio.Queue[signal.Signals],
+    drain_s: float,
+    *,
+    is_worker: bool,
+) -> None:
+    """Serve beside these watches until a signal, then drain. A second signal ends the drain, but not a worker's.
+
+    The first one may have been sent to all processes of the service, and then the supervisor sends the worker another.
+    """
+    watching = [asyncio.create_task(watch) for watch in watches]
     try:
-        address = await server.start(settings.listen, shared=settings.share_port == "1")
-    except CannotListen as error:
-        raise not_listening(settings, error) from error
-    if worker is None:
-        log_listening(settings, address, tls)
-    else:
-        log.info("worker_listening", address=address)
-        send_report(Report(metrics_url))
+        await first_to_end(server.watch_store(), received.get())
+    finally:  # also when the probe finds another number of shards in Redis
+        for task in watching:
+            task.cancel()
+        until = asyncio.Event().wait() if is_worker else received.get()
+        await first_to_end(asyncio.create_task(server.drain(drain_s)), until)
+        await server.stop()
 
 
 def warn_unless_read(revocations: TokenRevocations) -> None:
@@ -208,7 +208,7 @@ def build_server(
     probing = connections(1)
     memory = _memory_watch(settings, RedisMemory(probing), store, stock_metrics)
     return Server(
-        Servicer(stock, stock_metrics, middleware.slots, life, lists, watches, rate, AskedTogether(batcher, stock)),
+        Servicer(stock, stock_metrics, middleware.slots, life, lists, watches, rate, BatchedReserves(batcher, stock)),
         AdminServicer(stock, buyers, replays, sale_audits, middleware.draining, lists, revocations),
         middleware,
         store_probe(RedisShards(probing), settings.shards, memory, Outage(instruments.outages, log), breaker.redis),

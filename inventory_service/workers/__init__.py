@@ -1,1 +1,1 @@
-"""Several server processes on one address, under one process that supervises them and answers for all."""
+"""Several server processes on one address, under a supervisor that serves their metrics and health as one page."""

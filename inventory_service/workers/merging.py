@@ -12,12 +12,12 @@ Page = Sequence[Metric]
 
 
 class Rule(Enum):
-    """What becomes of the values that several processes have for one sample."""
+    """How the values that several processes have for one sample are merged."""
 
     SUM = "sum"
     HIGHEST = "highest"
     LOWEST = "lowest"
-    EACH = "each"  # they stand beside each other, by the label `worker`
+    EACH = "each"  # a sample for each process, with the label `worker`
 
 
 COMBINE: Mapping[Rule, Callable[[float, float], float]] = {
@@ -43,8 +43,8 @@ def merge(pages: Mapping[str, Page], rules: Rules) -> Page:
     return [_combined(family, _rule(family, rules)) for family in merged.values()]
 
 
-def lasting(page: Page, rules: Rules) -> Page:
-    """What of a process' page is still to be counted when it has ended: a counter never falls."""
+def cumulative(page: Page, rules: Rules) -> Page:
+    """What stays in the sums once a process has ended, because a counter never falls: its counters and histograms."""
     return [family for family in page if family.type in RULES_OF_TYPES and _rule(family, rules) is not Rule.EACH]
 
 

@@ -1,4 +1,4 @@
-"""Answers for all workers: their metrics as one page, and what they wait for as one health."""
+"""Merges the pages of all workers: their metrics into one page, and what they wait for into one health."""
 
 import asyncio
 import re
@@ -14,7 +14,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector, RestrictedRegistry
 
-from inventory_service.workers.merging import Page, Rules, lasting, merge
+from inventory_service.workers.merging import Page, Rules, cumulative, merge
 from inventory_service.workers.supervisor import Listening, Supervisor
 
 ANSWER_S = 4.0  # for one worker's page: less than a caller of the merged one is given
@@ -23,8 +23,8 @@ ENDED, SUPERVISOR = "ended", "supervisor"  # pages beside those of workers
 WAITS = re.compile(r"waits for (.+?): (.*)")
 
 
-class Answer(NamedTuple):
-    """What a worker's page answered."""
+class Response(NamedTuple):
+    """The response of a worker's page."""
 
     status: int
     text: str
@@ -33,7 +33,7 @@ class Answer(NamedTuple):
 class WorkersMetrics(CollectorRegistry):
     """The metrics of all workers, read from their pages at each scrape, beside those of the supervisor's process.
 
-    A worker that has ended or does not answer stays in the sums, with what was read of it last: they never fall.
+    The sums never fall: a worker that has ended or does not answer stays in them, with what was read last.
     """
 
     def __init__(self, own: CollectorRegistry, supervisor: Supervisor, rules: Rules) -> None:
@@ -50,11 +50,11 @@ class WorkersMetrics(CollectorRegistry):
         """Runs on the threads of the page, one scrape at a time."""
         with self._reading:
             workers = list(self._supervisor.listening.values())
-            pages = {worker: _parsed(answer) for worker, answer in ask(workers, "/metrics").items() if answer}
+            pages = {worker: _parsed(answer) for worker, answer in fetch(workers, "/metrics").items() if answer}
             for worker in self._read.keys() - workers:
-                ended = lasting(self._read.pop(worker), self._rules)
+                ended = cumulative(self._read.pop(worker), self._rules)
                 self._of_ended = merge({ENDED: self._of_ended, str(worker.number): ended}, self._rules)
-            silent = {worker: lasting(page, self._rules) for worker, page in self._read.items()}
+            silent = {worker: cumulative(page, self._rules) for worker, page in self._read.items()}
             self._read |= pages
             by_name = {str(worker.number): page for worker, page in (silent | pages).items()}
             own = list(self._own.collect())
@@ -68,7 +68,7 @@ class WorkersMetrics(CollectorRegistry):
 
 
 class WorkersHealth:
-    """What the workers wait for. One that has ended is none of it: the others have its calls."""
+    """What the workers wait for. A worker that has ended makes it no worse, because the others get its calls."""
 
     def __init__(self, supervisor: Supervisor) -> None:
         self._supervisor = supervisor
@@ -78,29 +78,29 @@ class WorkersHealth:
         workers = list(self._supervisor.listening.values())
         if not workers:
             return {"a worker": "none takes calls"}
-        answers = await asyncio.to_thread(ask, workers, "/healthz")
+        answers = await asyncio.to_thread(fetch, workers, "/healthz")
         return {name: why for worker, answer in answers.items() for name, why in _waits(worker, answer)}
 
 
-def ask(workers: Sequence[Listening], path: str) -> Mapping[Listening, Answer | None]:
-    """What each worker's page answers, asked at the same time; None of one that does not answer."""
+def fetch(workers: Sequence[Listening], path: str) -> Mapping[Listening, Response | None]:
+    """The response of each worker's page, all fetched at once; None for a worker that does not answer."""
     with ThreadPoolExecutor(max(1, len(workers))) as threads:
         return dict(zip(workers, threads.map(lambda worker: _get(worker.metrics_url, path), workers), strict=True))
 
 
-def _get(url: str, path: str) -> Answer | None:
+def _get(url: str, path: str) -> Response | None:
     connection = HTTPConnection(urlsplit(url).netloc, timeout=ANSWER_S)  # which heeds no proxy's variable
     try:
         connection.request("GET", path)
         response = connection.getresponse()
-        return Answer(response.status, response.read().decode())
+        return Response(response.status, response.read().decode())
     except (OSError, HTTPException):
         return None
     finally:
         connection.close()
 
 
-def _waits(worker: Listening, answer: Answer | None) -> Iterator[tuple[str, str]]:
+def _waits(worker: Listening, answer: Response | None) -> Iterator[tuple[str, str]]:
     name = f"worker {worker.number}"
     if answer is None:
         yield name, f"it has not answered for {ANSWER_S:g} s"
@@ -110,7 +110,7 @@ def _waits(worker: Listening, answer: Answer | None) -> Iterator[tuple[str, str]
             yield (wait[1], wait[2]) if wait else (name, line)
 
 
-def _parsed(answer: Answer) -> Page:
+def _parsed(answer: Response) -> Page:
     return list(text_string_to_metric_families(answer.text))
 
 

@@ -40,7 +40,7 @@ class Supervisor:
     """Runs `count` workers: each the same command followed by its number, from 1 on.
 
     A worker's standard input is a pipe that the supervisor never writes to, so it is closed once the supervisor has
-    ended. A worker has a session of its own: Ctrl-C in a terminal reaches the supervisor alone.
+    ended. A worker is in a process session of its own: Ctrl-C in a terminal reaches the supervisor alone.
     """
 
     def __init__(self, count: int, command: Sequence[str], environment: Mapping[str, str]) -> None:
@@ -56,10 +56,10 @@ class Supervisor:
 
     async def run(self) -> int:
         """Keep the workers running until `drain`, or until no start can help: the highest of their exit codes."""
-        keepers = [asyncio.create_task(self._keep(number)) for number in self._numbers]
-        await asyncio.wait(keepers, return_when=asyncio.FIRST_COMPLETED)
+        tasks = [asyncio.create_task(self._keep_running(number)) for number in self._numbers]
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         self.drain()
-        return max(await asyncio.gather(*keepers))
+        return max(await asyncio.gather(*tasks))
 
     def drain(self) -> None:
         """Have each worker answer the calls that it has, and end; none is started any more."""
@@ -74,14 +74,14 @@ class Supervisor:
         for process in self._running.values():
             _signal(process, number)
 
-    async def _keep(self, number: int) -> int:
+    async def _keep_running(self, number: int) -> int:
         """Run a worker again and again: the exit code of its last run."""
         backoff = Backoff(FIRST_DELAY_S, LONGEST_DELAY_S)
         while True:
             ended = await self._run_once(number)
             if self._draining.is_set():
                 return _code_of_drained(ended.code)
-            if self._is_hopeless(ended):
+            if self._cannot_recover(ended):
                 log.error("worker_ended", worker=number, how=_describe(ended.code))
                 return _exit_code(ended.code)
             if ended.lasted_s >= STABLE_S:
@@ -96,16 +96,7 @@ class Supervisor:
         its_end, own_end = os.pipe()
         began = asyncio.get_running_loop().time()
         try:
-            try:
-                process = await asyncio.create_subprocess_exec(
-                    *(*self._command, str(number)),
-                    stdin=its_end,
-                    stdout=subprocess.PIPE,
-                    env=self._environment,
-                    start_new_session=True,
-                )
-            finally:
-                os.close(its_end)
+            process = await self._start(number, its_end)
             self._running[number] = process
             if self._draining.is_set():
                 _signal(process, signal.SIGTERM)
@@ -115,6 +106,19 @@ class Supervisor:
         finally:
             os.close(own_end)
         return Ended(code, took_calls, asyncio.get_running_loop().time() - began)
+
+    async def _start(self, number: int, stdin: int) -> asyncio.subprocess.Process:
+        """Start a worker, and close this process' copy of its standard input."""
+        try:
+            return await asyncio.create_subprocess_exec(
+                *(*self._command, str(number)),
+                stdin=stdin,
+                stdout=subprocess.PIPE,
+                env=self._environment,
+                start_new_session=True,
+            )
+        finally:
+            os.close(stdin)
 
     async def _follow(self, number: int, process: asyncio.subprocess.Process) -> bool:
         """Read a worker's output until that ends, which is with the worker; whether it reported that it takes calls."""
@@ -129,7 +133,7 @@ class Supervisor:
         self.listening.pop(number, None)
         return took_calls
 
-    def _is_hopeless(self, ended: Ended) -> bool:
+    def _cannot_recover(self, ended: Ended) -> bool:
         """Whether no other worker takes calls, and another start would end as this one did."""
         self._failed_starts += not ended.took_calls
         return not self.listening and (ended.code == EXIT_BAD_SETTINGS or self._failed_starts >= MOST_FAILED_STARTS)

@@ -1,4 +1,4 @@
-"""A worker's side: tells its supervisor once it takes calls, and does not outlive it."""
+"""The part of a worker: it reports to its supervisor once it takes calls, and ends when the supervisor has ended."""
 
 import json
 import os
@@ -34,10 +34,10 @@ def end_with_supervisor() -> None:
 
     A thread waits for it, so that an event loop that is busy delays nothing.
     """
-    threading.Thread(target=_await_orphaned, name="supervisor", daemon=True).start()
+    threading.Thread(target=_exit_when_orphaned, name="supervisor", daemon=True).start()
 
 
-def _await_orphaned() -> None:
+def _exit_when_orphaned() -> None:
     while os.read(STDIN, 1):
-        """Nothing is ever written to it."""
+        pass  # nothing is ever written to it
     os._exit(ORPHANED)

@@ -79,7 +79,6 @@ end
 
 -- What the hold that is to be changed has of an item, or of all: it does not come back for it.
 local function kept_units(own, sku)
-  if not own then return 0 end
   local kept = 0
   for _, line in ipairs(units_of(own)) do
     if not sku or line.sku == sku then kept = kept + line.quantity end
@@ -93,7 +92,7 @@ local function shortage(shard, sale, lines, own)
     local item = sale.items[line.sku]
     if item.available < line.quantity then
       if item.available == 0 then reason = 'SOLD_OUT' end
-      may_change = may_change and item.available + item.held - kept_units(own, line.sku) >= line.quantity
+      may_change = may_change and item.available + item.held - (own and kept_units(own, line.sku) or 0) >= line.quantity
       local at = #short
       short[at + 1], short[at + 2], short[at + 3], short[at + 4] = line.sku, line.quantity, item.available, item.held
     end
@@ -101,26 +100,25 @@ local function shortage(shard, sale, lines, own)
   return {reason, seen_seq(shard), may_change and until_next_expiry(shard, sale, own) or -1, unpack(short)}
 end
 
--- Equal lines get one and the same result, until something changes.
-local function known_shortage(shard, sale, lines, own)
-  local events = #shard.events
-  if lines.short_sale ~= sale or lines.short_events ~= events then
-    lines.short_sale, lines.short_events, lines.shortage = sale, events, shortage(shard, sale, lines, own)
-  end
-  return lines.shortage
+local function judge_shortage(shard, sale, requests, at)
+  local lines = requests.lines[at]
+  if not expire_overdue(shard, sale) then return {'CALL_AGAIN'} end
+  if not is_short(sale, lines) then return nil end
+  lines.short_sale, lines.short_events, lines.short_at = sale, #shard.events, at
+  return shortage(shard, sale, lines, requests.own)
 end
 
+-- Equal lines get the place of the request that first got the result, until something changes.
 local function judge_stock(shard, sale, requests, at)
   local lines = requests.lines[at]
-  if not is_short(sale, lines) then return nil end
-  if not expire_overdue(shard, sale) then return {'CALL_AGAIN'} end
-  if is_short(sale, lines) then return known_shortage(shard, sale, lines, requests.own) end
+  if lines.short_sale == sale and lines.short_events == #shard.events then return lines.short_at end
+  if is_short(sale, lines) then return judge_shortage(shard, sale, requests, at) end
 end
 
 -- What a buyer has of a limited item: units held, and units sold.
 local function limited_units(sale, buyer, sku)
   local name = name_of_limited(buyer, sku)
-  return sale.held[name], sale.sold[name]
+  return sale.held[name] or 0, sale.sold[name] or 0
 end
 
 -- The first line, in their order, that would take the buyer over the limit of its item.
@@ -142,7 +140,7 @@ local function sold_leaves_room(sale, buyer, lines, own)
     local limit = sale.items[line.sku].limit
     if limit then
       local _, sold = limited_units(sale, buyer, line.sku)
-      if sold + kept_units(own, line.sku) + line.quantity > limit then return false end
+      if sold + (own and kept_units(own, line.sku) or 0) + line.quantity > limit then return false end
     end
   end
   return true
@@ -151,7 +149,11 @@ end
 -- Reads the units of all buyers of the sale's requests.
 local function load_buyers(sale, requests)
   local names, asked, buyers, lines = {}, sale.asked, requests.buyers, requests.lines
-  for number = 1, #asked do add_account_names(sale, names, buyers[asked[number]], lines[asked[number]]) end
+  if #asked == #buyers and not sale.is_limited then
+    names = buyers
+  else
+    for number = 1, #asked do add_account_names(sale, names, buyers[asked[number]], lines[asked[number]]) end
+  end
   load_accounts(sale, names)
   sale.are_buyers_read = true
 end
@@ -170,7 +172,7 @@ local function judge_item_limits(shard, sale, requests, at)
 end
 
 local function is_over_limit(sale, buyer, units)
-  return units > 0 and sale.held[buyer] + sale.sold[buyer] + units > sale.settings.buyer_limit
+  return units > 0 and (sale.held[buyer] or 0) + (sale.sold[buyer] or 0) + units > sale.settings.buyer_limit
 end
 
 local function judge_limit(shard, sale, requests, at)
@@ -178,7 +180,7 @@ local function judge_limit(shard, sale, requests, at)
   if limit == 0 or not is_over_limit(sale, buyer, units) then return nil end
   if not expire_overdue(shard, sale) then return {'CALL_AGAIN'} end
   if not is_over_limit(sale, buyer, units) then return nil end
-  local may_change = sale.sold[buyer] + kept_units(own) + units <= limit
-  local remaining = math.max(0, limit - sale.held[buyer] - sale.sold[buyer])
+  local held, sold = sale.held[buyer] or 0, sale.sold[buyer] or 0
+  local may_change, remaining = sold + (own and kept_units(own) or 0) + units <= limit, math.max(0, limit - held - sold)
   return {'BUYER_LIMIT', seen_seq(shard), may_change and until_next_expiry(shard, sale, own) or -1, remaining}
 end

@@ -40,12 +40,13 @@ local function write_accounts(sale)
   local fields, count, empty, held, sold = {}, 0, {}, sale.held, sale.sold
   local last_held, last_sold, text -- buyers of a flash sale mostly have the same
   for name in pairs(sale.changes.accounts) do
-    if held[name] == 0 and sold[name] == 0 then
+    local held_units, sold_units = held[name] or 0, sold[name] or 0
+    if held_units == 0 and sold_units == 0 then
       empty[#empty + 1] = name
     else
-      if held[name] ~= last_held or sold[name] ~= last_sold then
-        last_held, last_sold = held[name], sold[name]
-        text = string.format('%d %d', last_held, last_sold)
+      if held_units ~= last_held or sold_units ~= last_sold then
+        last_held, last_sold = held_units, sold_units
+        text = string.format('%d %d', held_units, sold_units)
       end
       fields[count + 1], fields[count + 2], count = name, text, count + 2
     end

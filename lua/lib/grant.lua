@@ -15,39 +15,34 @@ local function new_form(shard, expire_ms)
 end
 
 -- What MessagePack has before a text of this length.
-local function text_head(form, text)
-  local length = #text
-  local head = form.texts[length]
-  if not head then
-    head = string.sub(cmsgpack.pack(text), 1, -length - 1)
-    form.texts[length] = head
-  end
+local function text_head(form, length)
+  local head = length < 32 and string.char(0xa0 + length) or length < 256 and string.char(0xd9, length)
+    or string.sub(cmsgpack.pack(string.rep(' ', length)), 1, -length - 1)
+  form.texts[length] = head
   return head
 end
 
--- As `bytes_from_record` packs it: without a reason ('\0') and a note ('\160', a text of length 0). To pack a text costs more
+-- As `bytes_from_record` packs it; the fingerprint is buyer and terms: without a reason ('\0') and a note ('\160', a text of length 0). To pack a text costs more
 -- than to put its head before it.
-local function new_record(form, index, fingerprint, claim)
-  local packed = index < 128 and string.char(index) or cmsgpack.pack(index)
-  return form.record .. packed .. form.position .. packed .. '\0' .. text_head(form, fingerprint) .. fingerprint .. '\160'
-    .. text_head(form, claim) .. claim
+local function new_record(form, index, buyer, terms, claim)
+  local packed, heads, length = index < 128 and string.char(index) or cmsgpack.pack(index), form.texts, #buyer + #terms
+  return form.record .. packed .. form.position .. packed .. '\0' .. (heads[length] or text_head(form, length)) .. buyer
+    .. terms .. '\160' .. (heads[#claim] or text_head(form, #claim)) .. claim
 end
 
 -- What stands before a Claim of this length in an event.
-local function event_head(form, length)
+local function new_event_head(form, length)
   local claim_head = field_head(0x0a, length)
   local change_length = #claim_head + length + #form.event + 4
   local change_head = field_head(0x0a, change_length)
-  return field_head(0x12, #change_head + change_length) .. change_head .. claim_head
+  local head = field_head(0x12, #change_head + change_length) .. change_head .. claim_head
+  form.heads[length] = head
+  return head
 end
 
 -- As `change_event` writes it.
 local function new_event(form, index, claim)
   local length = #claim
-  local head = form.heads[length]
-  if not head then
-    head = event_head(form, length)
-    form.heads[length] = head
-  end
-  return head .. claim .. form.event .. struct.pack('<I4', index)
+  local position = index < 256 and string.char(index, 0, 0, 0) or struct.pack('<I4', index) -- which takes longer
+  return (form.heads[length] or new_event_head(form, length)) .. claim .. form.event .. position
 end

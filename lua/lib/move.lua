@@ -11,13 +11,13 @@ local function book(sale, buyer, units, state, sign, discarded)
   for at = 1, #units do
     local line = units[at]
     local item, count = sale.items[line.sku], sign * (state == HELD and line.quantity or line.sold - line.came_back)
-    local of_item, of_buyer, available = item[account] + count, of_buyers[buyer] + count, item.available
+    local of_item, of_buyer, available = item[account] + count, (of_buyers[buyer] or 0) + count, item.available
     if not discarded then available = available - count end
-    assert(of_item >= 0 and of_buyer >= 0 and available >= 0, 'an account below zero')
+    if of_item < 0 or of_buyer < 0 or available < 0 then error('an account below zero') end -- `assert` takes longer
     item[account], of_buyers[buyer], item.available = of_item, of_buyer, available
     if item.limit then
       local name = name_of_limited(buyer, line.sku)
-      of_buyers[name], changed[name] = of_buyers[name] + count, true
+      of_buyers[name], changed[name] = (of_buyers[name] or 0) + count, true
       assert(of_buyers[name] >= 0, 'an account below zero')
     end
     sale.changes.items[line.sku] = true
@@ -56,14 +56,8 @@ local function extend(sale, id, record, expire_ms)
   add_end(sale, id, expire_ms)
 end
 
--- Takes back the overdue holds of a sale, and the released ones, the longest overdue first. False if they are more than
--- the call may take back. The sale's settings must have been read.
-local function expire_overdue(shard, sale)
-  if sale.overdue_cleared ~= nil then return sale.overdue_cleared end
-  local room = MAX_EXPIRIES - shard.expired
-  local ids = redis.call('ZRANGEBYSCORE', sale.expiry_key, '-inf', last_due(shard, sale), 'LIMIT', 0, room + 1)
-  sale.overdue_cleared = #ids <= room
-  if #ids > room then ids[#ids] = nil end
+-- Takes back these holds, all of them overdue or released.
+local function take_back(shard, sale, ids)
   load_records(sale, ids)
   load_moved(sale, ids)
   for _, id in ipairs(ids) do
@@ -73,5 +67,16 @@ local function expire_overdue(shard, sale)
     move(shard, sale, id, record, state, units_of(record))
   end
   shard.expired = shard.expired + #ids
+end
+
+-- Takes back the overdue holds of a sale, and the released ones, the longest overdue first. False if they are more than
+-- the call may take back. The sale's settings must have been read.
+local function expire_overdue(shard, sale)
+  if sale.overdue_cleared ~= nil then return sale.overdue_cleared end
+  local room = MAX_EXPIRIES - shard.expired
+  local ids = redis.call('ZRANGEBYSCORE', sale.expiry_key, '-inf', last_due(shard, sale), 'LIMIT', 0, room + 1)
+  sale.overdue_cleared = #ids <= room
+  if #ids > room then ids[#ids] = nil end
+  if #ids > 0 then take_back(shard, sale, ids) end
   return sale.overdue_cleared
 end

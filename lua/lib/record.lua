@@ -28,7 +28,7 @@ local known_lines = {} -- text -> lines: in a call many carts are alike, and sha
 local function parse_lines(text)
   local lines = known_lines[text]
   if lines then return lines end
-  lines = {units = 0}
+  lines = {units = 0, short_sale = false, short_events = false, short_at = false} -- what checks.lua notes there
   for sku, quantity in string.gmatch(text, '([^ ]+)=(%d+)') do
     local line = {sku = sku, quantity = tonumber(quantity), sold = 0, came_back = 0}
     lines[#lines + 1], lines.units = line, lines.units + line.quantity

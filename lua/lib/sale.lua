@@ -23,7 +23,7 @@ local function open_sale(shard, number, first)
   first = first or 4 * number
   local sale = {
     key = KEYS[first], reservations_key = KEYS[first + 1], expiry_key = KEYS[first + 2], buyers_key = KEYS[first + 3],
-    items = {}, records = {}, -- what was read, false for what is not there; `record_of` has a record
+    items = {}, records = {}, -- what was read, nil or false for what is not there; `record_of` has a record
     held = {}, sold = {}, -- units by account, the name of a buyer, or of one with a limited item
     changes = { -- what the commit will write: names of what was changed above; id, record ..; end of a hold, id ..; ids
       items = {}, records = {}, accounts = {}, new_records = {}, ends = {}, ended = {},
@@ -40,14 +40,17 @@ end
 
 local MAX_NAMES = 1000 -- of fields in one command: `unpack` fails from 8,000 values
 
--- Reads fields of a hash into `known`, but for those that are there already; a field that the hash lacks becomes false.
+-- Reads fields of a hash into `known`, but for those that are there already; a field that the hash lacks is not there.
 local function load_fields(key, fields, known)
   for first = 1, #fields, MAX_NAMES do
     local last = math.min(first + MAX_NAMES - 1, #fields)
     local values = redis.call('HMGET', key, unpack(fields, first, last))
     for at = 1, #values do
-      local name = fields[first + at - 1]
-      if known[name] == nil then known[name] = values[at] end
+      local value = values[at]
+      if value then
+        local name = fields[first + at - 1]
+        if known[name] == nil then known[name] = value end
+      end
     end
   end
 end
@@ -98,15 +101,11 @@ local function add_account_names(sale, names, buyer, lines)
   end
 end
 
--- Reads accounts, but for those that were read before; one that is not there has no units.
+-- Reads accounts, but for those that were read before; one that is not there has no units, and is nil.
 local function load_accounts(sale, names)
   local held, sold, texts = sale.held, sale.sold, {}
   load_fields(sale.buyers_key, names, texts)
-  for at = 1, #names do
-    local name = names[at]
-    local text = texts[name]
-    if not held[name] then
-      if text then held[name], sold[name] = units_from_account(text) else held[name], sold[name] = 0, 0 end
-    end
+  for name, text in pairs(texts) do
+    if not held[name] then held[name], sold[name] = units_from_account(text) end
   end
 end

@@ -1,4 +1,4 @@
-"""A change of a reservation, read from its message once: the later steps of the persister look at it many times."""
+"""A change of a reservation, decoded from its message once for all steps of the persister."""
 
 from collections.abc import Sequence
 from typing import NamedTuple

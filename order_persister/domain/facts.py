@@ -1,6 +1,6 @@
 """Turns commits of the journal into facts about orders, the records of the orders topic.
 
-A fact is written as protobuf's bytes, part by part, and what many facts have in common is written once.
+A fact is written as protobuf's bytes, part by part, and the parts that many facts have in common are cached.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,7 +20,7 @@ from order_persister.domain.units import (
     moved_units,
     units_after,
 )
-from order_persister.domain.wire import head, kept, message_field, number_field, text_field, time_field
+from order_persister.domain.wire import cached, head, message_field, number_field, text_field, time_field
 
 RECORDED = LedgerState.LEDGER_STATE_RECORDED
 REFUSED = LedgerState.LEDGER_STATE_REFUSED
@@ -55,8 +55,8 @@ class NextFacts(NamedTuple):
 def unpublished_of(row: ShardRow, applied: Sequence[AcceptedCommit]) -> Sequence[AcceptedCommit]:
     """Of commits that were applied one after the other, those above the row's facts mark.
 
-    None unless they are all that the row has there: the last one is its watermark, which the hash tells, for it
-    stands for every commit before it too; and nothing lies between the mark and the first.
+    None of them unless they are all that the ledger has above it. So the last one must be the row's watermark, by its
+    hash, which covers every commit before it; and the first must follow the mark.
     """
     if not applied or applied[-1][:2] != row.position or applied[-1].hash != row.hash:
         return ()
@@ -121,13 +121,13 @@ def _fact(position: bytes, time_ms: int, change: Change, refusal: RefusedAt | No
     return Fact(key + reservation_id, value)
 
 
-@kept
+@cached
 def _sale_fields(tenant: str, sale_id: str) -> tuple[bytes, bytes, bytes]:
     """The key up to the reservation's id, the tenant of a `ReservationFact`, and the sale of a `Reservation`."""
     return f"{tenant}/{sale_id}/".encode(), text_field(1, tenant), text_field(1, sale_id)
 
 
-@kept
+@cached
 def _state_fields(state: int, revision: int, create_time_ms: int, update_time_ms: int, expire_time_ms: int) -> bytes:
     """The fields of a `Reservation` from its state to its times."""
     times = time_field(7, create_time_ms) + time_field(8, update_time_ms)
@@ -135,7 +135,7 @@ def _state_fields(state: int, revision: int, create_time_ms: int, update_time_ms
     return number_field(5, state) + number_field(6, revision) + times + expires
 
 
-@kept
+@cached
 def _ledger_fields(state: int, compensation_reason: int, refusal_reason: int | None) -> bytes:
     """What a `Reservation` tells of the ledger; `refusal_reason`: that of a refusal by this ledger.
 
@@ -153,7 +153,7 @@ def _units_fields(change: Change) -> tuple[bytes, bytes]:
     return _lines(units_after(change)), _moved(moved_units(change), change.discarded)
 
 
-@kept
+@cached
 def _implied_fields(previous: int, state: int, claim: tuple[Quantity, ...]) -> tuple[bytes, bytes]:
     return _lines(implied_units(state, claim)), _moved(implied_moves(previous, state, claim), discarded=False)
 

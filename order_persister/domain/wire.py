@@ -1,6 +1,6 @@
 """Writes protobuf's bytes field by field: in Python that takes a fraction of the time of filling in a message.
 
-What many messages have in common is kept: sales, states, moments, lengths.
+What many messages have in common is cached: sales, states, moments, lengths.
 """
 
 from functools import lru_cache
@@ -8,10 +8,10 @@ from functools import lru_cache
 VARINT, BYTES = 0, 2  # wire types
 _UINT64 = 2**64 - 1
 
-kept = lru_cache(maxsize=4096)
+cached = lru_cache(maxsize=4096)
 
 
-@kept
+@cached
 def varint(number: int) -> bytes:
     """A number of any integer field; one below zero takes ten bytes, as protobuf wants it."""
     number &= _UINT64
@@ -23,13 +23,13 @@ def varint(number: int) -> bytes:
     return bytes(written)
 
 
-@kept
+@cached
 def head(field: int, length: int) -> bytes:
-    """What stands before the bytes of a message or a text."""
+    """The tag and the length that stand before the bytes of a message or a text."""
     return varint(field << 3 | BYTES) + varint(length)
 
 
-@kept
+@cached
 def number_field(field: int, number: int) -> bytes:
     """An integer or an enum; no bytes for zero, which is what readers take an absent one for."""
     return varint(field << 3 | VARINT) + varint(number) if number else b""
@@ -45,7 +45,7 @@ def text_field(field: int, text: str) -> bytes:
     return message_field(field, text.encode()) if text else b""
 
 
-@kept
+@cached
 def time_field(field: int, time_ms: int) -> bytes:
     """A `google.protobuf.Timestamp`, from milliseconds since 1970."""
     seconds, milliseconds = divmod(time_ms, 1000)

@@ -117,7 +117,7 @@ class InMemoryShard:
 def load_script_on_test_clock(name: str) -> Script:
     """Load a script whose clock is a key that the test sets."""
     text, clock = load_script(name).text, read_lua("lib/clock")
-    assert text.count(clock) == 1, f"no clock to swap in {name}.lua"
+    assert text.count(clock) == 1 or "wall_time_ms" not in text, f"no clock to swap in {name}.lua"
     return script_from_text(name, text.replace(clock, TEST_CLOCK))
 
 

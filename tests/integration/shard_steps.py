@@ -19,7 +19,10 @@ from tests.waiting import eventually
 
 async def serves_anew(processes: ShardProcesses) -> bool:
     """The shard was taken over."""
-    status = await processes.status()
+    try:
+        status = await processes.status()
+    except RedisUnavailable as error:  # it waits for a busy disk
+        raise AssertionError(f"Redis does not answer: {error}") from error
     return status.serving and status.epoch > processes.epoch
 
 

@@ -1,6 +1,7 @@
 """Builds the arguments of reserve.lua and parses its results; it runs thousands of times a second."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from holdfast.inventory.v1.commit_pb2 import Claim
 from holdfast.inventory.v1.error_reason_pb2 import ERROR_REASON_LEDGER_BEHIND, ERROR_REASON_SALE_WITHOUT_HOLDS
@@ -42,6 +43,7 @@ from inventory_service.domain.results import (
 from inventory_service.domain.units import usual_units
 
 Asked = Reserve | ChangeHold  # what is refused with the same results
+_TEXT_HEADS = [b"\xd9" + bytes([length]) for length in range(256)]
 
 
 def reserve_keys(shard: int, sales: Iterable[SaleKey]) -> list[str]:
@@ -55,15 +57,38 @@ def reserve_keys(shard: int, sales: Iterable[SaleKey]) -> list[str]:
 def reserve_arguments(
     requests: Sequence[Reserve | PlainReserve], numbers: Mapping[SaleKey, int], max_commits_ahead: int
 ) -> list[Argument]:
-    """The arguments of a call; `numbers` are those of its sales."""
-    arguments: list[Argument] = [max_commits_ahead]
+    """The arguments of a call; `numbers` are those of its sales.
+
+    What requests mostly share, sale and fingerprint without the buyer, is sent once.
+    """
+    ids: list[Argument] = []
+    terms: dict[tuple[SaleKey, bytes], int] = {}
+    terms_of, texts = bytearray(), [_array_head(2 * len(requests))]
     for request in requests:
         if isinstance(request, PlainReserve):
             sale, reservation_id, fingerprint, claim = request
-            arguments += (numbers[sale], reservation_id, fingerprint, claim)
         else:
-            arguments += (numbers[request.sale], request.reservation_id, fingerprint_of(request), _claim(request))
+            sale, reservation_id = request.sale, request.reservation_id
+            fingerprint, claim = fingerprint_of(request).encode(), _claim(request)
+        buyer, _, rest = fingerprint.partition(b" ")
+        terms_of.append(terms.setdefault((sale, rest), len(terms) + 1))
+        texts += (_text_head(buyer), buyer, _text_head(claim), claim)
+        ids.append(reservation_id)
+    arguments: list[Argument] = [max_commits_ahead, bytes(terms_of), b"".join(texts), *ids]
+    for sale, rest in terms:
+        arguments += (numbers[sale], rest)
     return arguments
+
+
+def _array_head(length: int) -> bytes:
+    """What stands before the elements of an array in MessagePack."""
+    return b"\xdc" + length.to_bytes(2, "big")
+
+
+def _text_head(text: bytes) -> bytes:
+    """What stands before the bytes of a text in MessagePack."""
+    length = len(text)
+    return _TEXT_HEADS[length] if length < 256 else b"\xdb" + length.to_bytes(4, "big")
 
 
 def replay_arguments(request: Replay, max_commits_ahead: int) -> list[Argument]:
@@ -88,20 +113,23 @@ def _claim(request: Reserve) -> bytes:
 
 
 def reserve_results(
-    head: CallHead, requests: Sequence[Reserve | PlainReserve], results: Sequence[Values]
+    head: CallHead, requests: Sequence[Reserve | PlainReserve], results: Sequence[Any]
 ) -> list[PlainResult | CallAgain]:
-    """Parse the results of a call. Requests that are rejected alike, one after the other, share their Rejected."""
+    """Parse the results of a call. Requests that the script says are rejected alike share their Rejected."""
     parsed: list[PlainResult | CallAgain] = []
     moment = CallMoment(head.shard, head.epoch, head.seq, head.now_ms)
-    last: Values = ()
     for request, result in zip(requests, results, strict=True):
+        if isinstance(result, int):  # else a list of values; it is as an earlier one, but for the index of a HELD
+            index, place = divmod(result, 256)
+            earlier = results[place - 1]
+            if earlier[0] != b"HELD":
+                parsed.append(parsed[place - 1])
+                continue
+            result = (b"HELD", index, earlier[2])
         if result[0] == b"HELD" and result[2] and isinstance(request, PlainReserve):
             parsed.append(PlainHold(moment, result[1], result[2]))
-        elif result == last and result[0] in _SAME_FOR_ALL:
-            parsed.append(parsed[-1])
         else:
             parsed.append(reserve_result(head, general(request), result))
-        last = result
     return parsed
 
 
@@ -183,7 +211,6 @@ _REJECTIONS = {
     b"ITEM_LIMIT": REJECTION_REASON_ITEM_LIMIT,
     b"BUYER_LIMIT": REJECTION_REASON_BUYER_LIMIT,
 }
-_SAME_FOR_ALL = frozenset(_REJECTIONS)  # results that say nothing of the request
 _REFUSALS: dict[bytes, Callable[[CallHead, Asked, Values], Rejected | Failure | CallAgain]] = {
     b"CALL_AGAIN": lambda head, request, result: CALL_AGAIN,
     b"NO_SALE": lambda head, request, result: sale_not_found(request.sale),

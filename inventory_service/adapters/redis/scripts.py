@@ -22,6 +22,7 @@ from inventory_service.adapters.redis.connections import (
     code_of,
 )
 from inventory_service.adapters.redis.keys import shard_keys
+from inventory_service.adapters.redis.lua_functions import with_needed_functions
 from inventory_service.domain.heads import ObservedHeads
 from inventory_service.domain.shards import WENT_BACK, CommitId, OtherFormat, RedisUnavailable
 
@@ -38,7 +39,7 @@ _AHEAD = {
     "CLOCK_AHEAD": "Redis' clock is {:.1f} s ahead of this process'",
     "TIME_AHEAD": "the shard's last commit is dated {:.1f} s ahead of this process' clock",
 }
-USES = re.compile(r"^Uses +(.+?) *\]\]", re.MULTILINE)
+USES = re.compile(r"^Uses +(.+?) *(?:\]\]|$)", re.MULTILINE)
 _NUMBERS = re.compile(r"^local ([A-Z_]+(?:,\s+[A-Z_]+)*) = (\d+(?:, \d+)*)(?= *(?:--|$))", re.MULTILINE)
 _NAME = re.compile(r"--\[\[.*?\]\]|--[^\n]*|'[^'\n]*'|(?<![.\w])[A-Z_]+\b", re.DOTALL)  # or a comment or a string
 
@@ -79,7 +80,8 @@ def with_library(text: str) -> str:
     """Insert the files of lua/lib that a script's header names after its first line, the `#!lua` one."""
     first, _, rest = text.partition("\n")
     assert first.startswith("#!lua"), f"a script does not begin with #!lua: {first}"
-    return with_numbers("\n".join([first, *(read_lua(f"lib/{file}") for file in used_library(text)), rest]))
+    whole = "\n".join([first, *(read_lua(f"lib/{file}") for file in used_library(text)), rest])
+    return with_numbers(with_needed_functions(whole))
 
 
 def with_numbers(text: str) -> str:

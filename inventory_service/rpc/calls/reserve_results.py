@@ -7,14 +7,14 @@ import structlog
 from holdfast.inventory.v1 import error_reason_pb2 as reasons
 from holdfast.inventory.v1 import inventory_service_pb2 as calls
 
-from inventory_service.domain.many_reserves import Asking, Claim, ManyReserves, Take
+from inventory_service.domain.many_reserves import Claim, ManyReserves, OnResult, ReserveGroup
 from inventory_service.domain.plain_reserve import PlainHold, PlainResult
-from inventory_service.domain.results import Failure, Granted
+from inventory_service.domain.results import Failure
 from inventory_service.rpc.auth import current_caller
 from inventory_service.rpc.calls.call import CountsOutcomes
 from inventory_service.rpc.calls.reserve import reserve_from_proto
-from inventory_service.rpc.plain_requests import ParsedReserve, as_plain, message_of, plain_reserve
-from inventory_service.rpc.response_bytes import hold_bytes, rejection_bytes, response_bytes, varint
+from inventory_service.rpc.plain_requests import ParsedReserve, as_plain, plain_reserve
+from inventory_service.rpc.response_bytes import hold_bytes, response_bytes, varint
 from inventory_service.rpc.status import CallFailed, failed, status_message
 from inventory_service.rpc.validation import reject_unknown_fields
 
@@ -29,19 +29,19 @@ class ReserveJudge:
         self._stock = stock
         self._outcomes = outcomes
 
-    def begin(self, take: Take) -> Asking:
+    def begin(self, on_result: OnResult) -> ReserveGroup:
         """One batch or stream."""
         count = self._outcomes.count_reserve
 
-        def count_and_take(key: Any, result: Result) -> None:
+        def count_and_pass_on(key: Any, result: Result) -> None:
             try:
-                take(key, result)
+                on_result(key, result)
                 if not isinstance(result, Failure | Exception):
                     count(result)
             except Exception:  # whatever it is, the answers to other requests come after this one
                 log.exception("unhandled_exception", call="Reserve")
 
-        return self._stock.begin(count_and_take)
+        return self._stock.begin(count_and_pass_on)
 
 
 def checked(
@@ -80,10 +80,8 @@ class ResultBytes:
         if isinstance(result, PlainHold):
             raw = request.string if isinstance(request, Match) else request.SerializeToString()
             response = hold_bytes(raw, result)
-        elif isinstance(result, Granted):
-            response = response_bytes(message_of(request), result)
         else:
-            response = rejection_bytes(result)
+            response = response_bytes(result)
         length = len(response)
         return self._short[length] if length < 512 else self._head_of_response(length), response
 

@@ -1,7 +1,7 @@
-"""The app's queue between Kafka and the agent, which is full at so many records or at so many bytes.
+"""The queue between Kafka and the agent, bounded by the number of its records and by their bytes.
 
-Faust's own counts records. Those of a quiet sale have two hundred bytes, of which thousands must be able to wait, and
-those of a busy one a thousand times as many.
+Faust's own queue is bounded by records alone. A record of a quiet sale has two hundred bytes, and thousands of them
+must be able to wait; a record of a busy sale has a thousand times as many.
 """
 
 from typing import Any
@@ -39,8 +39,8 @@ class RecordQueue(ThrowableQueue[EventT[bytes]]):
 
 
 class PersisterApp(faust.App):
-    """A Faust app whose agents read from such queues."""
+    """A Faust app whose agents read from a RecordQueue."""
 
     def FlowControlQueue(self, maxsize: int | None = None, *, clear_on_resume: bool = False) -> Any:
-        """Called by Faust where it makes a queue."""
+        """The queue that Faust makes for an agent."""
         return RecordQueue(maxsize or 0, flow_control=self.flow_control, clear_on_resume=clear_on_resume)

@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from struct import Struct
 from typing import Any
 
+import asyncpg
+
 from holdfast_runtime.postgres import Session
 
 _HEAD = Struct(">iiIii")  # dimensions, flags, type of the elements, elements, index of the first
@@ -18,6 +20,7 @@ _LENGTH = Struct(">i")
 _NULL = _LENGTH.pack(-1)
 _WORD = "I"  # of 4 bytes
 MAX_KEPT_TEXTS = 10_000
+_ELSE = "install the version in requirements.lock, and report this"
 
 Column = Sequence[Any]
 
@@ -38,7 +41,7 @@ def _texts() -> Callable[[Column], bytes]:
 
 
 def _bytes(values: Column) -> bytes:
-    return b"".join(map(_with_length, values))
+    return b"".join([_NULL if value is None else _with_length(value) for value in values])
 
 
 def _with_length(value: bytes) -> bytes:
@@ -77,11 +80,16 @@ _ENCODERS = {
 
 
 def use_array_codecs(session: Session) -> None:
-    """Have a session encode its arrays so; it can then receive none, and no statement of the persister returns one."""
-    settings = session._protocol.get_settings()  # type: ignore[attr-defined]  # set_type_codec refuses arrays
-    for number, (name, element, encode) in _ENCODERS.items():
-        encoder = _array_encoder(element, encode)
-        settings.add_python_codec(number, name, "pg_catalog", [], "scalar", encoder, _refuse, "binary")
+    """Have a session encode its arrays so; it can then receive none, and no statement of the persister returns one.
+
+    `set_type_codec` refuses arrays. RuntimeError if asyncpg has not the method that registers codecs inside it.
+    """
+    try:
+        add_codec = session._protocol.get_settings().add_python_codec  # type: ignore[attr-defined]
+        for number, (name, element, encode) in _ENCODERS.items():
+            add_codec(number, name, "pg_catalog", [], "scalar", _array_encoder(element, encode), _refuse, "binary")
+    except (AttributeError, TypeError) as error:
+        raise RuntimeError(f"asyncpg {asyncpg.__version__} registers no array codecs: {error}; {_ELSE}") from error
 
 
 def _array_encoder(element: int, encode: Callable[[Column], bytes]) -> Callable[[Column], bytes]:

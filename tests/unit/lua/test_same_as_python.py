@@ -82,7 +82,8 @@ def test_a_request_passes_the_same_checks_in_the_same_order(
     """The order of precedence decides which reason a caller gets."""
     lua = found(rf"^ *local function {function}\([^)]*\)\n(.*?)^ *end", read_lua(script))
 
-    assert re.findall(r"(\w+)\(", lua) == re.findall(r"(\w+)\(", inspect.getsource(rule).split("return (")[1])
+    checks = re.compile(r"\b((?!has_|is_|read_)\w+)\(")  # not what only tells whether a check is needed
+    assert checks.findall(lua) == re.findall(r"(\w+)\(", inspect.getsource(rule).split("return (")[1])
 
 
 def test_an_act_on_a_sale_has_the_same_word_in_lua_and_python() -> None:

@@ -21,7 +21,7 @@ from inventory_service.rpc.auth import current_caller
 from inventory_service.rpc.calls.reserve_results import ReserveJudge
 from inventory_service.rpc.methods import CLAIM
 from inventory_service.service.batcher import Batcher
-from inventory_service.service.many_reserves import AskedTogether
+from inventory_service.service.many_reserves import BatchedReserves
 from tests.inventory_server import status_error
 from tests.unit.inventory_service.rpc.reserve_requests import (
     Served,
@@ -212,9 +212,9 @@ async def test_an_answer_that_cannot_be_taken_costs_no_other_request_its_own() -
             raise KeyError("a bug")
 
     with capture_logs() as logged:
-        asking = ReserveJudge(AskedTogether(batcher, archive), outcomes).begin(take)
+        group = ReserveJudge(BatchedReserves(batcher, archive), outcomes).begin(take)
         names = ["first", "second", "third"]
-        asking.ask(names, [Reserve(SaleKey("default", "s"), name, "ada", (), None) for name in names])
+        group.ask(names, [Reserve(SaleKey("default", "s"), name, "ada", (), None) for name in names])
         await eventually(lambda: taken == names)
 
     assert [line["event"] for line in logged] == ["unhandled_exception"] * 3

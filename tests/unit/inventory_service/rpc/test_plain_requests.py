@@ -1,18 +1,20 @@
-"""A request of the usual shape is one and the same to the pattern and to the parser, up to the bytes of its answer."""
+"""A request of the usual shape is one and the same to the pattern and to the parser, up to its response."""
 
 from typing import Any
 
-from holdfast.inventory.v1.inventory_service_pb2 import ReserveRequest
+from holdfast.inventory.v1.inventory_service_pb2 import ReserveRequest, ReserveResponse
 from holdfast.inventory.v1.reservation_pb2 import Line
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from inventory_service.adapters.redis.call import CallHead
 from inventory_service.adapters.redis.reserve import reserve_arguments, reserve_results
+from inventory_service.domain.plain_reserve import PlainHold
 from inventory_service.domain.results import Granted, Rejected
 from inventory_service.rpc.calls.reserve import reserve_from_proto
+from inventory_service.rpc.messages import reserve_response
 from inventory_service.rpc.plain_requests import PlainRequest, message_of, parse_reserve, plain_reserve
-from inventory_service.rpc.response_bytes import hold_bytes, response_bytes
+from inventory_service.rpc.response_bytes import hold_bytes
 from inventory_service.rpc.validation import reject_unknown_fields
 
 LONGEST = "x" * 64
@@ -87,7 +89,7 @@ def test_the_pattern_takes_the_usual_request(message: ReserveRequest) -> None:
 
 @given(message=PLAIN, index=st.integers(0, 127), expire_ms=st.sampled_from([0, HEAD.now_ms + 600_000]))
 @settings(max_examples=200)
-def test_both_ways_answer_with_the_same_bytes(message: ReserveRequest, index: int, expire_ms: int) -> None:
+def test_both_ways_answer_with_the_same_response(message: ReserveRequest, index: int, expire_ms: int) -> None:
     """A hold, and the purchase that it is where the sale has no holds."""
     raw = message.SerializeToString()
     request = by_pattern(raw)
@@ -99,25 +101,26 @@ def test_both_ways_answer_with_the_same_bytes(message: ReserveRequest, index: in
 
     assert isinstance(usual, Granted)
     if expire_ms:
-        assert hold_bytes(raw, quick) == response_bytes(message, usual)  # type: ignore[arg-type]  # it is a PlainHold
+        assert isinstance(quick, PlainHold)
+        assert ReserveResponse.FromString(hold_bytes(raw, quick)) == reserve_response(usual)
     else:
         assert quick == usual
 
 
 def test_equal_rejections_of_a_call_share_one_answer() -> None:
-    """And only equal ones: what is between them, or of another item, is told from them."""
+    """The script names the place of the first; a hold between them has its own index."""
     lamp, desk = [b"SOLD_OUT", 9, -1, b"lamp", 1, 0, 0], [b"SOLD_OUT", 9, -1, b"desk", 1, 0, 0]
     request = by_pattern(USUAL.SerializeToString())
     assert request is not None
     plain = plain_reserve(request, "acme")
-    general: list[Any] = [plain, plain.general(), plain, plain, plain]
+    requests: list[Any] = [plain, plain.general(), plain, plain, plain]
 
-    answers = reserve_results(HEAD, general, [lamp, list(lamp), desk, [b"HELD", 0, 5], lamp])
+    answers = reserve_results(HEAD, requests, [lamp, 1, desk, [b"HELD", 0, 5], 256 * 1 + 4])
 
-    alone = [reserve_results(HEAD, [plain], [result])[0] for result in (lamp, lamp, desk, [b"HELD", 0, 5], lamp)]
-    assert answers == alone
+    written_out = [lamp, lamp, desk, [b"HELD", 0, 5], [b"HELD", 1, 5]]
+    assert answers == [reserve_results(HEAD, [plain], [result])[0] for result in written_out]
     assert answers[0] is answers[1]
-    assert all(isinstance(answer, Rejected) for answer in (*answers[:3], answers[4]))
+    assert all(isinstance(answer, Rejected) for answer in answers[:3])
 
 
 def in_bytes(arguments: list[Any]) -> list[Any]:

@@ -8,7 +8,7 @@ from holdfast.inventory.v1 import error_reason_pb2 as reasons
 
 from inventory_service.domain.in_memory_stock import InMemoryStock
 from inventory_service.domain.keys import SaleKey
-from inventory_service.domain.many_reserves import Asking
+from inventory_service.domain.many_reserves import ReserveGroup
 from inventory_service.domain.reserve import Reserve
 from inventory_service.domain.results import Failure, Granted, sale_not_found
 from inventory_service.domain.time_left import caller_leaves
@@ -16,7 +16,7 @@ from inventory_service.service.archive_fallback import ArchiveFallback
 from inventory_service.service.batcher import Batcher
 from inventory_service.service.bulkhead import Bulkhead
 from inventory_service.service.lane import Limits
-from inventory_service.service.many_reserves import AskedTogether
+from inventory_service.service.many_reserves import BatchedReserves
 from tests.sales import make_sale
 from tests.unit.inventory_service.service.fake_archive import BOUGHT, BUY, LAMPS, NOW_MS, SALE, FakeArchive
 from tests.unit.inventory_service.service.manual_stock import BatcherFixture, reserve, settle
@@ -31,7 +31,7 @@ class Asked:
     def __init__(self, batcher: Batcher, ledger: Any = None) -> None:
         archive = ArchiveFallback(batcher, ledger, ledger, Bulkhead(1), lambda: NOW_MS)
         self.answers: dict[Any, Any] = {}
-        self.asking: Asking = AskedTogether(batcher, archive).begin(self._take)
+        self.asking: ReserveGroup = BatchedReserves(batcher, archive).begin(self._take)
 
     def _take(self, key: Any, result: Any) -> None:
         assert key not in self.answers, "a second answer"

@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from inventory_service import metrics
 from inventory_service.domain.circuit_breaker import CircuitBreaker
 from inventory_service.wiring.workers import RULES
-from inventory_service.workers.merging import Rule, lasting, merge
+from inventory_service.workers.merging import Rule, cumulative, merge
 
 
 class Process:
@@ -87,12 +87,12 @@ def test_of_a_process_that_has_ended_its_counts_remain() -> None:
     """A counter that falls looks like a restart, after which all that it shows would count anew."""
     rules = {"seconds": Rule.EACH}
 
-    assert [family.name for family in lasting(PAGES["1"], rules)] == ["calls"]
-    assert [family.name for family in lasting(PAGES["1"], {})] == ["calls", "seconds"]
+    assert [family.name for family in cumulative(PAGES["1"], rules)] == ["calls"]
+    assert [family.name for family in cumulative(PAGES["1"], {})] == ["calls", "seconds"]
 
 
 def test_every_gauge_of_a_server_has_a_rule() -> None:
-    """The rule says what the values of several workers amount to."""
+    """A new gauge needs a decision: what its page shows of several workers."""
     registry = CollectorRegistry()
     for kind in (metrics.CallMetrics, metrics.StockMetrics, metrics.FileMetrics, metrics.WatchMetrics):
         kind(registry)

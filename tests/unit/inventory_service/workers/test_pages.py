@@ -13,7 +13,7 @@ from inventory_service.workers.merging import Rule
 from inventory_service.workers.pages import WorkersHealth, WorkersMetrics
 from inventory_service.workers.supervisor import Listening, Supervisor
 
-NOBODY_THERE = "http://127.0.0.1:1/metrics"
+CLOSED_PORT = "http://127.0.0.1:1/metrics"
 RULES = {"holdfast_workers": Rule.SUM}
 
 
@@ -67,10 +67,10 @@ async def test_the_sums_keep_those_of_a_worker_that_does_not_answer(
 ) -> None:
     """Until it does."""
     metrics = WorkersMetrics(CollectorRegistry(), supervisor, RULES)
-    halted, ask = Worker(1, 5).listening, pages.ask
+    halted, fetch = Worker(1, 5).listening, pages.fetch
     supervisor.listening = {1: halted, 2: Worker(2, 7).listening}
     await shown(metrics)
-    monkeypatch.setattr(pages, "ask", lambda workers, path: {**ask(workers, path), halted: None})
+    monkeypatch.setattr(pages, "fetch", lambda workers, path: {**fetch(workers, path), halted: None})
 
     assert await shown(metrics, "calls_total", "level") == {"calls_total": 12, "level2": 2}
 
@@ -97,7 +97,7 @@ async def test_the_workers_wait_for_what_any_of_them_waits_for(supervisor: Super
 
 async def test_a_worker_that_does_not_answer_is_named(supervisor: Supervisor) -> None:
     """The kernel still gives it connections."""
-    supervisor.listening = {1: Worker(1, 0).listening, 2: Listening(2, 1002, NOBODY_THERE)}
+    supervisor.listening = {1: Worker(1, 0).listening, 2: Listening(2, 1002, CLOSED_PORT)}
 
     assert list(await WorkersHealth(supervisor).unavailable()) == ["worker 2"]
 
