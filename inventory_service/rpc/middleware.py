@@ -23,6 +23,7 @@ from inventory_service.rpc.call_headers import Handler, MethodsOfService
 from inventory_service.rpc.methods import METHODS, TIME_LIMIT_S, MethodClass
 from inventory_service.rpc.plain_requests import parse_reserve
 from inventory_service.rpc.rate import CallerRate
+from inventory_service.rpc.refusals import Refusals
 from inventory_service.rpc.slots import Slots
 from inventory_service.rpc.status import CallFailed, status_of
 from inventory_service.rpc.stream_tokens import StreamTokens
@@ -78,6 +79,7 @@ class Middleware:
         self._stream_tokens = stream_tokens
         self.slots = Slots()
         self.streams = Slots()
+        self.refusals = Refusals()
         self.draining = asyncio.Event()  # a stream that is open ends itself once it is set
         self.drain_is_late = asyncio.Event()  # a drain has taken too long: what is open has to end
         self._is_draining = False  # the same, for each call
@@ -154,7 +156,7 @@ class Middleware:
                     limit.end(limited)
                 observe(ended.code.name if ended else code, perf_counter() - began)
                 self._leave(slots)
-            await context.abort(*status_of(ended))
+            await self._refuse(context, ended)
 
         return wrapped
 
@@ -196,10 +198,17 @@ class Middleware:
     def _slots_of(self, method: MethodClass) -> Slots:
         return self.streams if method.time_limit_s is None else self.slots
 
+    async def _refuse(self, context: ServicerContext[Any, Any], failed: CallFailed) -> None:
+        if self._is_draining:
+            await self.refusals.may_go()
+        await context.abort(*status_of(failed))
+
     def _leave(self, slots: Slots) -> None:
         slots.in_use -= 1
-        if self._is_draining and not self.in_flight:
-            self._idle.set()
+        if self._is_draining:
+            self.refusals.call_ended()
+            if not self.in_flight:
+                self._idle.set()
 
 
 def _check_scope(caller: Caller, method: MethodClass) -> None:

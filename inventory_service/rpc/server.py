@@ -99,6 +99,7 @@ class Server:
         self._handlers = _handlers(servicer, admin, middleware, self._health)
         self._listeners = listeners
         self._servers: Sequence[AioServer] = ()
+        self._gone_away = asyncio.Event()
 
     async def start(self, listen: str, *, shared: bool = False) -> str:
         """Listen, and return the address with the real port if it was 0; CannotListen if it is taken.
@@ -130,15 +131,28 @@ class Server:
             await self._apply_health()
 
     async def drain(self, within_s: float) -> None:
-        """Set NOT_SERVING, reject new calls, finish those in flight, then stop."""
-        draining = asyncio.create_task(self._middleware.drain(within_s))
-        with suppress(TimeoutError):  # a health watcher that does not read must not delay the drain
-            async with asyncio.timeout(FLUSH_S):
-                await self._set_health(ready=False)
-        log.info("draining", in_flight=self._middleware.in_flight)
-        if not await draining:
-            log.warning("drain_timeout", in_flight=self._middleware.in_flight, after_s=within_s)
-        await self.stop(FLUSH_S)
+        """Set NOT_SERVING, reject new calls, stop listening and send GOAWAY, finish the calls in flight, then stop."""
+        self._middleware.refusals.hold()
+        async with asyncio.TaskGroup() as group:
+            draining = group.create_task(self._middleware.drain(within_s))
+            group.create_task(self._go_away(within_s))
+            with suppress(TimeoutError):  # a health watcher that does not read must not delay the drain
+                async with asyncio.timeout(FLUSH_S):
+                    await self._set_health(ready=False)
+            log.info("draining", in_flight=self._middleware.in_flight)
+            if not await draining:
+                log.warning("drain_timeout", in_flight=self._middleware.in_flight, after_s=within_s)
+            await self._gone_away.wait()
+            await self.stop(FLUSH_S)
+
+    async def _go_away(self, within_s: float) -> None:
+        """Stop listening and send GOAWAY to each connection; only then the refusals go out."""
+        await self._middleware.refusals.quiet(within_s)
+        stopping = asyncio.gather(*(server.stop(within_s + FLUSH_S) for server in self._servers))
+        await asyncio.sleep(0)  # each of them has begun, and so GOAWAY goes before what is sent from now on
+        self._middleware.refusals.release()
+        self._gone_away.set()
+        await stopping
 
     async def stop(self, grace_s: float | None = None) -> None:
         """Stop listening; without a grace period, at once."""

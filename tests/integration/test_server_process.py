@@ -21,7 +21,9 @@ from tests.inventory_server import (
     SHARDS,
     UNREACHABLE_DSN,
     Caller,
+    CallError,
     ServerProcess,
+    call_error,
     calling,
     error_of,
     open_shards,
@@ -156,21 +158,36 @@ async def test_the_metrics_page_counts_calls_batches_outcomes_and_lost_commits(
 
 
 async def test_calls_in_flight_are_finished_and_new_ones_rejected(valkey: str, database: str) -> None:
-    """A deploy must not lose the response of a call in flight."""
+    """A deploy must not lose the response of a call in flight; what its caller does next goes to another server."""
     async with serving(valkey, database, HOLDFAST_DRAIN_S="60") as server, calling(server.address) as caller:
+        await caller.create_sale()
         async with in_flight(caller, database) as under_way:
             server.terminate()
-            async with calling(server.address) as new_caller:
-                await eventually(lambda: is_draining(new_caller))
-                error = await error_of(new_caller.reserve("r-2"))
+            error = await first_error(caller)
+            with pytest.raises(grpc.aio.AioRpcError, match="failed to connect") as next_error:
+                await caller.reserve("r-2")
 
         assert (await error_of(under_way)).reason in ("SALE_NOT_FOUND", "LEDGER_UNREACHABLE")  # which waits for 5 s
         assert (error.code, error.reason, error.retries) == (grpc.StatusCode.UNAVAILABLE, "SERVER_DRAINING", True)
+        assert next_error.value.code() is grpc.StatusCode.UNAVAILABLE
         assert await server.ended() == 0
 
 
+async def first_error(caller: Caller) -> CallError:
+    """Reserve the same again and again until the server refuses it."""
+    while True:
+        try:
+            await caller.reserve("r-1")
+        except grpc.aio.AioRpcError as error:
+            return call_error(error)
+
+
 async def is_draining(caller: Caller) -> bool:
-    return await health(caller) == NOT_SERVING
+    """It says so, or listens no more."""
+    try:
+        return await health(caller) == NOT_SERVING
+    except grpc.aio.AioRpcError as error:
+        return error.code() is grpc.StatusCode.UNAVAILABLE
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
