@@ -23,6 +23,7 @@ FIGURE = re.compile(r"\[([^\]]+)\]\(performance/([\w.-]+\.json)#([^)\s]+)\)")
 CODE = re.compile(r"```.*?```|`[^`]*`", re.DOTALL)
 LINK = re.compile(r"\]\([^)]*\)")
 SHAPES = ("steady", "spike", "ramp", "abundant", "sold-out", "many-sales", "cart")
+HEAD_LINES = 2  # of a table in Markdown
 LEAST_SHARE = 0.02  # of a process' CPU, to be named
 Results = Mapping[str, Any]
 
@@ -166,12 +167,14 @@ TABLES: Mapping[str, Callable[[Mapping[str, Results]], Sequence[str]]] = {
 
 
 def with_tables(page: str, results: Mapping[str, Results]) -> str:
-    """The page with every table written anew; BadPage if one is unknown."""
+    """The page with every table written anew; BadPage if one is unknown or would be empty."""
 
     def written(found: re.Match[str]) -> str:
         if found[2] not in TABLES:
             raise BadPage(f"there is no table {found[2]}; there are {', '.join(TABLES)}")
         rows = [f"{row}\n" for row in TABLES[found[2]](results)]
+        if len(rows) <= HEAD_LINES:
+            raise BadPage(f"no JSON has anything for table {found[2]}")
         return "".join([found[1], *rows, found[3]])
 
     return TABLE.sub(written, page)

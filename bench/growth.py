@@ -29,7 +29,7 @@ from redis import Redis
 
 from bench.builds import HOLD_TTL, Build, serving
 from bench.figures import RESULTS
-from bench.machine import ROOT, provenance
+from bench.machine import ROOT, command_line, provenance
 from bench.process_use import ProcessUse
 from bench.programs import ProgramFailed
 from bench.rounds import quartiles, rotated
@@ -131,7 +131,7 @@ def main() -> int:
 
 def begun(file: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     """What the JSON begins with, and the points that it has from an earlier run of the same kind and commit."""
-    head = provenance("python -m bench.growth")
+    head = provenance(command_line("bench.growth"))
     kind = {"seconds": arguments.seconds, "rounds": arguments.rounds, "most": arguments.most}
     earlier = json.loads(file.read_text()) if file.exists() else {}
     is_same = all(earlier.get(key) == value for key, value in {**kind, "commit": head["commit"]}.items())

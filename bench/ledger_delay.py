@@ -1,9 +1,12 @@
 """How long after its Reserve a reservation is in the ledger, while a stack sells at a constant rate.
 
-A stack on embedded servers, or on the Kafka that --kafka names, gets Reserve calls by h2load at --rate a second.
-Postgres keeps when each transaction was committed, so the lag of each reservation is known: from the time that Redis
-gave it to the commit of the transaction that made its row. Those of the first --warm-up seconds do not count. The run
-ends with the audit; exit code 1 if Redis and the ledger differ.
+A stack on embedded servers, or with topics of its own on the Kafka that --kafka names, gets Reserve calls by h2load
+at --rate a second. Postgres keeps when each transaction was committed, so the lag of each reservation is known: from
+the time that Redis gave it to the commit of the transaction that made its row. Kafka keeps when the relay has handed it
+each record, which divides the lag of each commit into that of the relay and that of Kafka and the persister. Those of
+the first --warm-up seconds do not count. The run ends with the audit; exit code 1 if Redis and the ledger differ.
+
+`bench.ledger_lag` samples a stack instead, over time and without a setting of Postgres'.
 """
 
 import argparse
@@ -11,18 +14,24 @@ import asyncio
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+import uuid
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 
 import asyncpg
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from holdfast.client import Client
+from holdfast.inventory.v1.commit_pb2 import CommitBody
+from holdfast.inventory.v1.events_pb2 import CommitRun
 from holdfast_bench.load import SKU, Load
 from holdfast_embedded.postgres import Postgres
 from holdfast_embedded.server_factories import ServerFactories
 from holdfast_embedded.stack import Stack
 
 from bench import h2load
+from bench.backlog import COMMITS
+from bench.builds import SHARDS
 from bench.cpu import CpuWatch
 from bench.machine import machine_and_commit
 from bench.memory import PATIENT, READY_S, audited
@@ -39,6 +48,11 @@ select 1000 * extract(epoch from pg_xact_commit_timestamp(xmin) - create_time)::
   from reservation where create_time >= to_timestamp($1) order by 1"""
 
 
+COMMITTED = """
+select shard, epoch, seq, payload, extract(epoch from pg_xact_commit_timestamp(xmin))::float8 as committed
+  from journal"""
+
+
 class TimedPostgres(Postgres):
     """A Postgres that keeps when each transaction was committed."""
 
@@ -50,7 +64,8 @@ def main() -> int:
     """Measure on a stack of its own."""
     arguments = parsed()
     print(machine_and_commit(), flush=True)
-    environment = {**ENVIRONMENT, **({"HOLDFAST_KAFKA_BROKERS": arguments.kafka} if arguments.kafka else {})}
+    own_topics = {"HOLDFAST_KAFKA_BROKERS": arguments.kafka, "HOLDFAST_KAFKA_PREFIX": f"{uuid.uuid4().hex}."}
+    environment = {**ENVIRONMENT, **(own_topics if arguments.kafka else {})}
     with (
         tempfile.TemporaryDirectory(prefix="holdfast-lag-") as folder,
         Stack(
@@ -59,10 +74,10 @@ def main() -> int:
         ) as stack,
     ):
         stack.wait_ready(READY_S)
-        return asyncio.run(run(stack, arguments))
+        return asyncio.run(run(stack, arguments, environment))
 
 
-async def run(stack: Stack, arguments: argparse.Namespace) -> int:
+async def run(stack: Stack, arguments: argparse.Namespace, environment: Mapping[str, str]) -> int:
     """Sell at a constant rate and print the lags; the exit code."""
     sales = [f"sale-{number}" for number in range(SALES)]
     async with Client(stack.addresses.listen, retry=PATIENT) as client:
@@ -74,11 +89,14 @@ async def run(stack: Stack, arguments: argparse.Namespace) -> int:
     reports = await asyncio.gather(*(asyncio.to_thread(h2load.run, load) for load in loads))
     spent, calls = watch.spent(), sum(report.calls for report in reports)
     code, audit = await audited(stack)
-    lags = await lags_after(stack, began + arguments.warm_up)
+    warm = began + arguments.warm_up
+    lags, (by_relay, by_persister) = await lags_after(stack, warm), await parts_after(stack, warm, environment)
     print(f"{calls:,} calls in {seconds:g} s; {audit}")
     cpu = (f"{name} {cpu_s / seconds:.2f}" for name, cpu_s in zip(PROCESSES, spent.by_process, strict=True))
     print(f"cores: {', '.join(cpu)}")
     print(f"{len(lags):,} reservations, ms from Redis to the ledger: {percentiles(lags)}")
+    print(f"{len(by_relay):,} commits, ms from Redis until the relay sends: {percentiles(by_relay)}")
+    print(f"ms from there to the ledger: {percentiles(by_persister)}")
     return code
 
 
@@ -88,6 +106,37 @@ async def lags_after(stack: Stack, began: float) -> Sequence[float]:
     lags = [row["lag_ms"] for row in await db.fetch(LAGS, began)]
     await db.close()
     return lags
+
+
+async def parts_after(stack: Stack, began: float, environment: Mapping[str, str]) -> tuple[list[float], list[float]]:
+    """Of each commit made since a moment, in ms and in order: until its first record, and from there to the ledger."""
+    addresses = {**stack.embedded_addresses, **environment}
+    sent = await sent_at(addresses["HOLDFAST_KAFKA_BROKERS"], addresses.get("HOLDFAST_KAFKA_PREFIX", ""))
+    db = await asyncpg.connect(addresses["HOLDFAST_POSTGRES_DSN"])
+    parts = []
+    for shard, epoch, seq, payload, committed in await db.fetch(COMMITTED):
+        made, handed_on = CommitBody.FromString(payload).time_ms / 1000, sent[shard, epoch, seq]
+        if made >= began:
+            parts.append((1000 * (handed_on - made), 1000 * (committed - handed_on)))
+    await db.close()
+    first, second = zip(*parts, strict=True)
+    return sorted(first), sorted(second)
+
+
+async def sent_at(brokers: str, prefix: str) -> dict[tuple[int, int, int], float]:
+    """When each commit was handed to Kafka first, in seconds since 1970, by shard, epoch and number."""
+    found: dict[tuple[int, int, int], float] = {}
+    partitions = [TopicPartition(f"{prefix}{COMMITS}", shard) for shard in range(SHARDS)]
+    async with AIOKafkaConsumer(bootstrap_servers=brokers, auto_offset_reset="earliest") as consumer:
+        consumer.assign(partitions)
+        ends = await consumer.end_offsets(partitions)
+        while any([await consumer.position(partition) < ends[partition] for partition in partitions]):
+            for records in (await consumer.getmany(timeout_ms=1000)).values():
+                for record in records:
+                    run = CommitRun.FromString(record.value or b"")
+                    for seq in range(run.first_seq, run.first_seq + len(run.commits)):
+                        found.setdefault((run.shard, run.epoch, seq), record.timestamp / 1000)
+    return found
 
 
 def percentiles(lags: Sequence[float]) -> str:
@@ -100,7 +149,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--rate", type=float, default=2000.0, help="Reserve calls a second (%(default)s)")
     parser.add_argument("--seconds", type=float, default=60.0, help="of load (%(default)s)")
     parser.add_argument("--warm-up", type=float, default=5.0, help="seconds that do not count (%(default)s)")
-    parser.add_argument("--kafka", default="", help="brokers of a Kafka that has the topics (an embedded broker)")
+    parser.add_argument("--kafka", default="", help="brokers of a Kafka (an embedded broker)")
     return parser.parse_args()
 
 

@@ -2,14 +2,13 @@
 
 import json
 import statistics
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from holdfast_bench.load import Report
 
-from bench.machine import commit_of, provenance
+from bench.machine import command_line, commit_of, provenance
 from bench.rounds import quartiles, ratios
 
 PERCENTILES = (50.0, 99.0, 99.9)
@@ -34,7 +33,7 @@ Rounds = Sequence[Mapping[Key, Measured]]
 
 def write_json(file: Path, taken: Mapping[str, tuple[Rounds, int]], base: Key, other: Path | None) -> None:
     """Write what all clients measured; every audit has found no difference."""
-    head = provenance(" ".join(["python -m bench.paired", *sys.argv[1:]]))
+    head = provenance(command_line("bench.paired"))
     compared = {"other_commit": commit_of(other)} if other else {}
     clients = {
         client: {"rounds": len(rounds), "disturbed": disturbed, **of_client(rounds, base)}

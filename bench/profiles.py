@@ -31,7 +31,7 @@ from bench.builds import SHARDS, Build, serving
 from bench.cpu import PROC, threads_of
 from bench.figures import RESULTS
 from bench.ledger_lag import LagWatch
-from bench.machine import ROOT, provenance
+from bench.machine import ROOT, command_line, provenance
 from bench.programs import ProgramFailed
 from bench.suite import CATCH_UP_S, PATIENT, NotCaughtUp, caught_up
 
@@ -77,7 +77,7 @@ def main() -> int:
     except (LoadFailed, NoProfiler, NotCaughtUp, ProgramFailed, WrongAnswers) as error:
         print(f"failed: {error}", file=sys.stderr)
         return 1
-    head = provenance("python -m bench.profiles")
+    head = provenance(command_line("bench.profiles"))
     arguments.results.mkdir(parents=True, exist_ok=True)
     (arguments.results / "profiles.json").write_text(json.dumps({**head, "audit": audit, **profiles}, indent=1) + "\n")
     return 0

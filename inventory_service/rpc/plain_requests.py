@@ -15,6 +15,7 @@ from holdfast.inventory.v1.inventory_service_pb2 import ReserveRequest
 from inventory_service.domain.keys import SaleKey
 from inventory_service.domain.plain_reserve import PlainReserve
 from inventory_service.rpc.response_bytes import varint
+from inventory_service.rpc.validation import MAX_QUANTITY
 
 PlainRequest: TypeAlias = Match[bytes]  # its groups are the fields, of ids with the byte of their length; see _PLAIN
 ParsedReserve: TypeAlias = ReserveRequest | PlainRequest
@@ -23,7 +24,6 @@ _ID = rb"(.[A-Za-z0-9._:-]{1,64})"  # its length and its characters; no tag belo
 _QUANTITY = rb"([\x01-\x7f]|[\x80-\xff][\x01-\x07])"  # a varint from 1 to 1,023, in its one shortest form
 # Fields 1 to 4 of ReserveRequest, and in the last one fields 1 and 2 of Line.
 _PLAIN = re.compile(rb"\n%b\x12%b\x1a%b\"(.)\n%b\x10%b" % (_ID, _ID, _ID, _ID, _QUANTITY), re.DOTALL).fullmatch
-_MAX_QUANTITY = b"\xe8\x07"  # 1,000
 
 
 def parse_reserve(raw: bytes) -> ParsedReserve:
@@ -47,7 +47,7 @@ def _is_sound(match: PlainRequest) -> bool:
         and buyer_id[0] == len(buyer_id) - 1
         and sku[0] == len(sku) - 1
         and line_length[0] == len(sku) + len(quantity) + 2
-        and (len(quantity) == 1 or _quantity(quantity) <= 1000)
+        and (len(quantity) == 1 or _quantity(quantity) <= MAX_QUANTITY)
     )
 
 

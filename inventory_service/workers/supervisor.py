@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -124,7 +124,7 @@ class Supervisor:
         """Read a worker's output until that ends, which is with the worker; whether it reported that it takes calls."""
         assert process.stdout is not None
         took_calls = False
-        async for line in process.stdout:
+        async for line in _lines(process.stdout):
             if report := report_from_line(line):
                 took_calls, self._failed_starts = True, 0
                 self.listening[number] = Listening(number, process.pid, report.metrics_url)
@@ -143,6 +143,18 @@ class Supervisor:
             async with asyncio.timeout(delay_s):
                 await self._draining.wait()
         return self._draining.is_set()
+
+
+async def _lines(output: asyncio.StreamReader) -> AsyncIterator[bytes]:
+    """The lines of an output; those above the reader's limit of 64 KiB are left out."""
+    while True:
+        try:
+            line = await output.readline()
+        except ValueError:  # the line is too long, and what there is of it has been dropped
+            continue
+        if not line:
+            return
+        yield line
 
 
 def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None:

@@ -98,7 +98,10 @@ class LedgerWriter:
 
         async def apply_and_publish(chunk: Delivery) -> Applied | None:
             nonlocal has_refused
-            applied = await self._retrier.retry("Postgres", partial(self._apply_chunk, shard, chunk))
+            try:
+                applied = await self._retrier.retry("Postgres", partial(self._apply_chunk, shard, chunk))
+            except CannotApply:  # for one of several commits, of which those before it are applied
+                return await _in_order(chunks(chunk, limit=1), apply_and_publish)
             if applied is not None:
                 has_refused |= bool(applied.dead_letters)
                 await publish([Outcome(shard, applied.row, 0, applied.plan.accepted, bool(applied.dead_letters))])
@@ -118,14 +121,14 @@ class LedgerWriter:
         return outcome
 
     async def _apply_chunk(self, shard: int, chunk: Delivery) -> Applied | None:
-        """Apply a chunk at once or, if the ledger rejects it, commit by commit up to the rejected one."""
+        """Apply a chunk; if the ledger rejects its one commit, freeze the shard. CannotApply: it has several."""
         started = time.monotonic()
         try:
             applied = await self._transact(shard, chunk)
         except CannotApply as error:
-            if len(chunk.received) <= 1:
-                return await self._freeze(shard, chunk, error)
-            return await _in_order(chunks(chunk, limit=1), partial(self._apply_chunk, shard))
+            if len(chunk.received) > 1:
+                raise
+            return await self._freeze(shard, chunk, error)
         self._metrics.apply_s.observe(time.monotonic() - started)
         if applied is not None:
             self._record(shard, applied)

@@ -1,10 +1,13 @@
 """Failures that are no single order's: the ledger freezes the shard, with the reason."""
 
+from collections.abc import Iterable
+
 import pytest
 from holdfast.inventory.v1.commit_pb2 import Event, SaleChanged, StockAdjusted
 
 from bench.commits import HELD, RELEASED, SALE, TENANT, FakeShard
 from order_persister.domain.chain import KafkaRecord
+from order_persister.domain.shards import Outcome
 from tests.integration.one_shard_ledger import OneShardLedger
 from tests.ledgers import open_shards
 
@@ -50,6 +53,24 @@ async def test_a_negative_balance_freezes_the_shard(one_shard: OneShardLedger) -
     assert outcome.row.seq == 2
     assert outcome.row.frozen_reason.startswith("NEGATIVE_BALANCE: ")
     assert await one_shard.dead_letters() == []
+
+
+async def test_a_refusal_before_a_commit_that_freezes_the_shard_is_published_with_its_transaction(
+    one_shard: OneShardLedger,
+) -> None:
+    """The units of the refused order go back at once, although the rest of its batch cannot be applied."""
+    await one_shard.db.execute("alter table reservation add constraint poison check (reservation_id <> 'r-1')")
+    for number, units in ((1, 1), (2, 1), (3, 2000)):
+        one_shard.shard.moves((f"r-{number}", HELD), lamp=units)
+    published: list[Outcome] = []
+
+    async def publish(outcomes: Iterable[Outcome]) -> None:
+        published.extend(outcomes)
+
+    [outcome] = await one_shard.ledger.apply([KafkaRecord(0, 0, one_shard.shard.run())], publish)
+
+    assert outcome.row.frozen_reason.startswith("NEGATIVE_BALANCE: ")
+    assert [(one.row.seq, one.has_refused) for one in published] == [(1, False), (2, True), (3, False), (3, False)]
 
 
 @pytest.mark.parametrize(

@@ -46,8 +46,10 @@ class BatchReserveCalls:
         try:
             return await batch.judge(requests, tenant_of(context))
         finally:
-            await batch.close()
-            self._slots.give_back(others)
+            try:
+                await batch.close()
+            finally:  # a second cancellation may end the wait
+                self._slots.give_back(others)
 
 
 class _Batch:

@@ -34,9 +34,12 @@ class ReserveJudge:
         count = self._outcomes.count_reserve
 
         def count_and_pass_on(key: Any, result: Result) -> None:
-            if not isinstance(result, Failure | Exception):
-                count(result)
-            on_result(key, result)
+            try:
+                on_result(key, result)
+                if not isinstance(result, Failure | Exception):
+                    count(result)
+            except Exception:  # whatever it is, the answers to other requests come after this one
+                log.exception("unhandled_exception", call="Reserve")
 
         return self._stock.begin(count_and_pass_on)
 

@@ -108,14 +108,17 @@ class _ReserveStream:
         await life.out_of_time()
 
     async def _close(self, *tasks: "asyncio.Task[Any]") -> None:
-        """What is not judged gives its slot back; whatever went to Redis is judged without the stream."""
+        """What is not judged gives its slot back; whatever went to Redis is judged without the stream.
+
+        The slots come before the first await, which a second cancellation may end.
+        """
         self._has_ended = True
+        for _ in range(self._asked):
+            self._slots.give_back()
         for task in tasks:
             task.cancel()
         await self._asking.close()
         await asyncio.gather(*tasks, return_exceptions=True)
-        for _ in range(self._asked):
-            self._slots.give_back()
 
     async def _read(self, requests: AsyncIterator[Any]) -> bool:
         """Until the caller half-closes; False if its last bytes were no message."""
@@ -151,6 +154,8 @@ class _ReserveStream:
 
     def _take(self, item: _Item, result: Result) -> None:
         """A queue that is full is waited for, as a slot is: no message of a stream fails with OVERLOADED."""
+        if self._has_ended:  # the slot is given back already
+            return
         if isinstance(result, Failure) and result.reason == reasons.ERROR_REASON_OVERLOADED:
             if not self._is_over:
                 asyncio.get_running_loop().call_later(AGAIN_S, self._ask, item)

@@ -62,6 +62,7 @@ def test_a_table_is_written_from_the_jsons() -> None:
     ("page", "why"),
     [
         (TABLE, "a table differs"),
+        (TABLE.replace("shapes", "paired"), "no JSON has anything for table paired"),
         ("<!-- table: nothing -->\n<!-- end -->\n", "no table nothing"),
         ("It serves 999 calls.\n", "leads to no JSON: It serves 999 calls."),
         ("[998](performance/steady.json#calls_per_s) calls.\n", "998 is not what steady.json has"),

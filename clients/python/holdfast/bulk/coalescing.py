@@ -44,7 +44,7 @@ class Batch:
                 waiting.set_result(answer)
 
     def end(self) -> None:
-        """Whoever has no answer yet gets none."""
+        """End with TimeoutError each call that has no answer yet."""
         for _, _, waiting in self.calls:
             _end(waiting)
 

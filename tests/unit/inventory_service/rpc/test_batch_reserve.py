@@ -2,6 +2,7 @@
 
 import asyncio
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from google.rpc import status_pb2
@@ -17,8 +18,10 @@ from inventory_service.domain.reserve import Reserve
 from inventory_service.domain.results import Failure
 from inventory_service.rpc import methods
 from inventory_service.rpc.auth import current_caller
+from inventory_service.rpc.calls.reserve_results import ReserveJudge
 from inventory_service.rpc.methods import CLAIM
 from inventory_service.service.batcher import Batcher
+from inventory_service.service.many_reserves import BatchedReserves
 from tests.inventory_server import status_error
 from tests.unit.inventory_service.rpc.reserve_requests import (
     Served,
@@ -177,6 +180,44 @@ async def test_a_batch_has_its_slots_while_it_is_judged_and_what_was_not_sent_is
     await batcher.reserve(Reserve(SaleKey("default", "s"), "last", "ada", (), None))
 
     assert (stock.asked, served.middleware.slots.in_use) == (["r-0", "last"], 0)
+
+
+@pytest.mark.parametrize("turns", range(4))
+async def test_a_batch_that_is_cancelled_twice_gives_all_slots_back(turns: int) -> None:
+    """The second time while it waits for the tasks that it has cancelled."""
+    served = Served(stock := ToldStock(r=asyncio.get_running_loop().create_future()))
+    call = asyncio.ensure_future(served.batch(request("r"), request("other")))
+    await eventually(lambda: stock.asked_ids == ["r", "other"])
+
+    call.cancel()
+    for _ in range(turns):  # of the event loop
+        await asyncio.sleep(0)
+    call.cancel()
+    await asyncio.gather(call, return_exceptions=True)
+
+    await eventually(lambda: served.middleware.slots.in_use == 0)
+
+
+async def test_an_answer_that_cannot_be_taken_costs_no_other_request_its_own() -> None:
+    """One script call has the answers of many callers. What cannot be counted is answered nevertheless."""
+    stock, taken = HeldBackStock(), []
+    stock.answers.set()
+    batcher: Any = Batcher(stock, lambda sale: 0, lambda *_: None)  # type: ignore[arg-type]  # it is asked for many alone
+    outcomes, archive = Mock(), Mock()
+    outcomes.count_reserve.side_effect = KeyError("a bug")
+
+    def take(key: str, result: Any) -> None:
+        taken.append(key)
+        if key == "first":
+            raise KeyError("a bug")
+
+    with capture_logs() as logged:
+        group = ReserveJudge(BatchedReserves(batcher, archive), outcomes).begin(take)
+        names = ["first", "second", "third"]
+        group.ask(names, [Reserve(SaleKey("default", "s"), name, "ada", (), None) for name in names])
+        await eventually(lambda: taken == names)
+
+    assert [line["event"] for line in logged] == ["unhandled_exception"] * 3
 
 
 async def test_a_bug_in_one_request_spoils_no_other() -> None:

@@ -122,6 +122,23 @@ async def test_a_stream_never_hears_that_a_queue_is_full(monkeypatch: pytest.Mon
     assert nothing_is_left(served)
 
 
+@pytest.mark.parametrize("turns", range(4))
+async def test_a_message_that_is_cancelled_before_it_is_judged_gives_its_slot_back(turns: int) -> None:
+    """Also where a second cancellation, as gRPC's after a failed write, comes while the stream closes."""
+    served = Served(stock := ToldStock(r=held_back()))
+    stream = Stream(served)
+    stream.send("r")
+    await eventually(lambda: stock.asked_ids == ["r"])
+
+    stream.call.cancel()
+    for _ in range(turns):  # of the event loop
+        await asyncio.sleep(0)
+    stream.call.cancel()
+    await asyncio.gather(stream.call, return_exceptions=True)
+
+    await eventually(lambda: nothing_is_left(served))
+
+
 async def test_a_bug_in_one_message_leaves_its_outcome_unknown_and_the_stream_alive() -> None:
     """As of a Reserve."""
     served = Served(ToldStock(r=KeyError("a bug")))

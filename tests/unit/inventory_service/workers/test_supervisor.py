@@ -53,6 +53,15 @@ async def test_a_worker_that_dies_is_started_again_and_the_others_go_on() -> Non
         assert supervisor.listening[2].pid == second
 
 
+async def test_a_worker_that_prints_a_line_of_any_length_is_followed() -> None:
+    """What a library prints to standard output does not end the supervisor."""
+    supervisor = of_shells(f"head -c 200000 /dev/zero; echo; {SERVE}")
+    async with running(supervisor):
+        await supervisor.all_listen.wait()
+
+        assert supervisor.restarts == 0
+
+
 async def test_workers_that_fail_at_every_start_end_the_supervisor() -> None:
     """With their exit code, so that a process manager or an operator sees it."""
     supervisor = of_shells("exit 7")
