@@ -39,12 +39,13 @@ class SaleSteps:
 
     def _first_sales(self) -> list[Sale]:
         items = [Item(sku="lamp", total=50), Item(sku="bulb", total=12, buyer_limit=4)]
+        days_ago, hour_ago = self._now - timedelta(days=2), self._now - timedelta(hours=1)  # by both servers' clocks
         return [
             self._sale("holds", items=items, buyer_limit=14, max_hold_ttl=Duration(seconds=3600)),
             self._sale("buys", items=items, hold_ttl=Duration(seconds=0)),
             self._sale("tries", items=items, attempts_per_minute=4),
             self._sale("later", items=items, start_time=self._now + timedelta(days=1)),
-            self._sale("over", items=items, start_time=self._now - timedelta(days=2), end_time=self._now),
+            self._sale("over", items=items, start_time=days_ago, end_time=hour_ago),
         ]
 
     def _sale(self, name: str, **settings: Any) -> Sale:
