@@ -78,7 +78,7 @@ def jwks(*keys: Key | Mapping[str, Any]) -> bytes:
 
 
 def write(path: Path, content: bytes) -> Path:
-    """As whoever changes a key file should: no reader sees half of it."""
+    """As key files should be changed: no reader sees half of it."""
     new = path.with_name(f"{path.name}.new")
     new.write_bytes(content)
     new.replace(path)

@@ -156,7 +156,7 @@ class Middleware:
                     limit.end(limited)
                 observe(ended.code.name if ended else code, perf_counter() - began)
                 self._leave(slots)
-            await self._refuse(context, ended)
+            await self._refuse(context, ended, slots)
 
         return wrapped
 
@@ -198,8 +198,8 @@ class Middleware:
     def _slots_of(self, method: MethodClass) -> Slots:
         return self.streams if method.time_limit_s is None else self.slots
 
-    async def _refuse(self, context: ServicerContext[Any, Any], failed: CallFailed) -> None:
-        if self._is_draining:
+    async def _refuse(self, context: ServicerContext[Any, Any], failed: CallFailed, slots: Slots) -> None:
+        if slots is self.slots:  # and not those of streams
             await self.refusals.may_go()
         await context.abort(*status_of(failed))
 

@@ -3,6 +3,9 @@
 gRPC ends a call as CANCELLED, without a reason, if it arrives after the server began to stop and before its caller has
 read GOAWAY. A caller that waits for the response of its last call sends none in between: so the refusals go out after
 GOAWAY, on the same connection, and what the caller does next goes over another one.
+
+A stream is not held, so that it ends before GOAWAY. Its caller may be writing, and gRPC closes a connection that has
+got GOAWAY as soon as its last stream has ended: what the caller has not read by then, the status too, is lost.
 """
 
 import asyncio

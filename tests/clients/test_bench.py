@@ -76,7 +76,8 @@ def test_the_benchmark_of_all_shapes_runs(ghz: str, tmp_path: Path) -> None:
     result = json.loads((tmp_path / "cart.json").read_text())
     assert result["audit"].startswith("Redis and the ledger agree")
     assert result["units"]["calls_accepted"] == result["codes"]["OK"] > 0
-    assert result["ledger_lag"]["commits"][-1] == 0
+    assert sum(result["ledger_lag"]["commits"]) > 0, "the ledger is behind while units are sold"
+    assert result["ledger_lag"]["caught_up_after_s"] >= 0
     assert all(used["cpu_s"] > 0 for used in result["processes"].values())
     assert "Cart of five lines" in (tmp_path / "index.html").read_text()
 

@@ -170,7 +170,7 @@ async def test_a_list_that_was_set_back_replaces_a_newer_copy(each_shard: ShardU
 
 
 @NOT_SERVED
-async def test_changes_before_a_replacement_unblock_nobody(each_shard: ShardUnderTest) -> None:
+async def test_changes_before_a_replacement_unblock_no_buyer(each_shard: ShardUnderTest) -> None:
     """A relay reads the version of the copy and then of the list, and blocks may reach the copy before it begins."""
     await replace_copy(each_shard, 6, "ann")
     seen, _ = await each_shard.blocked()

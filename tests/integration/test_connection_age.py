@@ -16,6 +16,7 @@ from inventory_service.wiring import serve
 from tests.integration.reserve_streams import ReserveStream, busy
 from tests.integration.test_watches import watch_reservation, watch_sale
 from tests.inventory_server import Caller, calling, error_of, reserve_request, running_server
+from tests.waiting import eventually
 
 MANY = 10**6
 
@@ -38,11 +39,12 @@ async def test_streams_outlive_the_age_of_their_connection_and_end_with_a_reason
     await caller.create_sale(units=MANY)
     await caller.reserve("first")
     async with running_server(valkey, database) as address, calling(address) as aged:
-        watches = [watch_sale(aged), watch_reservation(aged, "first")]
         stream = ReserveStream(aged)
-        for watch in watches:
-            await watch.read()
         async with busy(stream):
+            await eventually(lambda: len(stream.granted()) > 200)
+            watches = [watch_sale(aged), watch_reservation(aged, "first")]  # end later: so long the connection is open
+            for watch in watches:
+                await watch.read()
             assert await stream.ended() == "SERVER_DRAINING"
         errors = [await error_of(_until_the_end(watch)) for watch in watches]
 

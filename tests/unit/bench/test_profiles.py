@@ -25,8 +25,8 @@ run (asyncio/runners.py:118);parse (cygrpc.cpython-311-x86_64-linux-gnu.so);mall
         ("loop.cpython-311-x86_64-linux-gnu.so", "uvloop"),
         ("uvloop/loop.pyx", "uvloop"),
         ("loop.c", "uvloop"),
-        ("/work/inventory_service/rpc/servicers.py", "inventory_service/rpc"),
-        ("/work/inventory_service/__main__.py", "inventory_service"),
+        ("/srv/holdfast/inventory_service/rpc/servicers.py", "inventory_service/rpc"),
+        ("/srv/holdfast/inventory_service/__main__.py", "inventory_service"),
         ("inventory_service/domain/reserve.py", "inventory_service/domain"),
     ],
 )

@@ -108,7 +108,7 @@ async def test_each_error_says_whether_its_own_request_may_have_been_done(fake: 
     assert not reused.outcome_unknown
 
 
-async def test_a_batch_that_nobody_answers_is_an_error_of_each_request(fake: FakeInventory) -> None:
+async def test_a_batch_that_no_server_answers_is_an_error_of_each_request(fake: FakeInventory) -> None:
     """With its ids, and as unknown as the attempt was."""
     fake.will_answer("BatchReserve", ErrorStatus(grpc.StatusCode.INTERNAL), ErrorStatus(grpc.StatusCode.UNIMPLEMENTED))
 

@@ -41,7 +41,7 @@ class Read:
 
 
 def replace(path: Path, content: str) -> None:
-    """As whoever renews a file should: no reader sees half of it."""
+    """As files should be renewed: no reader sees half of it."""
     new = path.with_suffix(".new")
     new.write_text(content)
     new.replace(path)
@@ -135,7 +135,7 @@ def test_a_pipe_is_not_read(read: Read) -> None:
         SettingsFile("HOLDFAST_FIRST", str(read.first)).read()
 
 
-def test_whoever_needs_files_at_once_waits_for_no_slow_ones(read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_that_are_needed_at_once_wait_for_no_slow_ones(read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
     """As on a mount that hangs: one caller waits a moment and those after it none; what is read then counts."""
     monkeypatch.setattr(reloaded_files, "AT_ONCE_S", 0.01)
     goes_on = threading.Event()

@@ -128,7 +128,7 @@ async def test_a_call_has_its_slot_until_it_ends_however_it_ends() -> None:
 
 
 async def test_a_caller_without_the_scope_hears_which_one_would_do() -> None:
-    """The weakest of them; and whoever has it goes on, before slots and everything else are looked at."""
+    """The weakest of them; and a caller that has it goes on, before slots and everything else are looked at."""
     callers = iter([caller_with(), caller_with(AUDIT), caller_with(READ), caller_with(READ)])
     served = Calls(authenticate=lambda _context: next(callers))
     served.middleware.slots.in_use = SLOTS

@@ -118,7 +118,7 @@ async def test_a_caller_is_who_a_name_of_its_certificate_says(authority: Authori
     ids=["host", "uri", "email"],
 )
 async def test_a_name_counts_beyond_a_nul_byte(authority: Authority, tmp_path: Path, name: GeneralName) -> None:
-    """gRPC gives what stands before it, so whoever gets such a name signed would be another caller."""
+    """gRPC gives what stands before it, so the owner of a certificate with such a name would be another caller."""
     server = TlsServer(certificate_of(authority.issue(tmp_path / "server"), authority))
     alone, beside = (
         authority.issue(tmp_path / str(n), name, *more) for n, more in enumerate(([], ["reports.example"]))

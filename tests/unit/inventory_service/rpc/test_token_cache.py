@@ -145,7 +145,7 @@ def test_so_many_are_remembered_and_no_more(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_failures_take_no_room_from_tokens_that_are_good(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever sends forged tokens makes no other caller's dear."""
+    """Forged tokens of one caller make no other caller's dear."""
     monkeypatch.setattr(token_cache, "VERIFIED", 2)
     served = Authenticated(a=ANN, b=ANN)
     served.call("Bearer a")

@@ -62,7 +62,7 @@ async def test_what_a_take_over_did_not_find_is_logged_and_counted_once() -> Non
     assert servers.counted == [(SHARD, 3)]
 
 
-async def test_within_an_epoch_nobody_is_asked() -> None:
+async def test_within_an_epoch_no_server_is_asked() -> None:
     """A reply is the only news that most calls bring."""
     servers = Servers()
     await servers.observe(10, 1)

@@ -28,7 +28,7 @@ def test_a_secret_is_for_one_algorithm_alone(folder: KeyFolder) -> None:
 
 
 def test_public_keys_never_verify_by_hs256(folder: KeyFolder) -> None:
-    """Whoever knows a public key, which everyone does, could sign with it."""
+    """Every caller knows a public key, and could sign with it."""
     folder.publish(RSA)
 
     assert found(folder.read(), "HS256") == "wrong_algorithm"
@@ -115,7 +115,7 @@ def test_the_keys_are_other_ones_once_they_have_changed_and_not_at_each_look(fol
 
 @pytest.mark.parametrize("broken", [b"", b'{"keys": [', b'{"keys": []}'])
 def test_a_file_that_breaks_leaves_the_keys_of_before(folder: KeyFolder, broken: bytes) -> None:
-    """A mistake of whoever changes keys must not lock every caller out."""
+    """A mistake in a change of keys must not lock every caller out."""
     folder.publish(EC)
     keys = folder.read()
     before = keys.files.current
