@@ -1,8 +1,9 @@
 """What tokens cost a server: CPU a reservation where each call has one, in proportion to a server that asks for none.
 
-Three servers of this checkout stand beside each other and get a second of Reserve calls in turn, the order changing
-from round to round; a ratio is taken within a round. One verifies tokens, two do not: the second of these, `twin`,
-shows how far servers differ that are the same. The token is signed by ES256, as `holdfast token` signs, and names the
+Four servers of this checkout stand beside each other and get a second of Reserve calls in turn, the order changing from
+round to round; a ratio is taken within a round. One verifies tokens. One gets the same tokens and does not look at
+them: what it costs more than the two that get none is gRPC's, for the header. Of these, `twin` shows how far servers
+differ that are the same. The token is signed by ES256, as `holdfast token` signs, and names the
 tenant that the other servers have, so that keys and rows are as long. h2load sends it whole with each call, as clients
 in C++ and Python do; ghz, as others in Go, sends it once a connection and refers to it then (HPACK's dynamic table). In
 the end the audit compares Redis with the ledger.
@@ -33,7 +34,7 @@ from bench.programs import ProgramFailed
 from bench.rounds import RoundDisturbed, TooManyDisturbed, ratios, rotated, spread, take_rounds
 
 CLIENTS = {"h2load": h2load, "ghz": ghz}
-TOKENS, PLAIN, TWIN = "tokens", "no tokens", "twin"
+TOKENS, UNCHECKED, PLAIN, TWIN = "tokens", "unchecked tokens", "no tokens", "twin"
 LIFETIME_S = 86_400
 KID = "2026-11"
 
@@ -115,13 +116,15 @@ def parsed() -> argparse.Namespace:
 
 
 def started(folder: Path, held: ExitStack) -> Mapping[str, Build]:
-    """The three servers."""
+    """The four servers."""
     key, jwks = ec.generate_private_key(ec.SECP256R1()), folder / "jwks.json"
     public = {**ECAlgorithm.to_jwk(key.public_key(), as_dict=True), "kid": KID}
     jwks.write_text(json.dumps({"keys": [public]}))
     asking = {"HOLDFAST_AUTH_JWKS_FILE": str(jwks), "HOLDFAST_AUTH_ALLOW_DEFAULT_TENANT": "true"}
+    sent = token(key)
     return {
-        TOKENS: held.enter_context(serving(ROOT, folder / "tokens", token(key), **asking)),
+        TOKENS: held.enter_context(serving(ROOT, folder / "tokens", sent, **asking)),
+        UNCHECKED: held.enter_context(serving(ROOT, folder / "unchecked", sent)),
         PLAIN: held.enter_context(serving(ROOT, folder / "plain")),
         TWIN: held.enter_context(serving(ROOT, folder / "twin")),
     }
@@ -151,15 +154,15 @@ def audited(name: str, build: Build, answered: int, deadline_s: float) -> None:
 
 
 def figures(rounds: Sequence[Mapping[str, Measured]]) -> Iterator[str]:
-    """Each server, and two of them in proportion to the one without tokens."""
+    """Each server, and pairs of them in proportion."""
     values: Sequence[Callable[[Measured], float]] = (lambda each: each.report.calls_per_s, lambda each: each.cpu_us)
     yield "| | calls/s | server CPU us/call |"
     yield "|---|---|---|"
-    for name in (TOKENS, PLAIN, TWIN):
+    for name in (TOKENS, UNCHECKED, PLAIN, TWIN):
         yield f"| {name} | {' | '.join(spread([value(each[name]) for each in rounds], 0) for value in values)} |"
-    for name in (TOKENS, TWIN):
-        proportions = [spread(ratios(rounds, name, PLAIN, value), 3) for value in values]
-        yield f"| {name} in proportion to {PLAIN} | {' | '.join(proportions)} |"
+    for name, other in ((TOKENS, UNCHECKED), (TOKENS, PLAIN), (UNCHECKED, PLAIN), (TWIN, PLAIN)):
+        proportions = [spread(ratios(rounds, name, other, value), 3) for value in values]
+        yield f"| {name} in proportion to {other} | {' | '.join(proportions)} |"
 
 
 if __name__ == "__main__":
