@@ -43,9 +43,9 @@ class RateLimit:
         return self.take(caller, tokens)
 
     async def wait(self, caller: Hashable) -> None:
-        """Wait for a token and take it; those who wait for one caller's get theirs in the order of asking.
+        """Wait for a token and take it; the waits for one caller's tokens end in their order.
 
-        One is left, where a bucket holds two or more: what waits must not keep the caller's other calls from theirs.
+        One is left, where a bucket holds two or more: a stream that waits must not hold up the caller's other calls.
         """
         turn = self._turns.get(caller)
         if turn is None and not self._take(caller, 1, self._kept_by_waiting):

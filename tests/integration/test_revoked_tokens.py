@@ -88,7 +88,7 @@ def how(error: CallError) -> tuple[grpc.StatusCode, str]:
 
 
 async def test_a_revoked_token_is_refused_by_every_server_within_a_second(servers: Servers) -> None:
-    """Also while its calls have been believed a moment ago; and no other token is."""
+    """Also one that was valid a moment ago; and no other token is refused."""
     took_s = []
     for jti in ("t-1", "t-2", "t-3"):
         stolen = token(jti)

@@ -87,7 +87,7 @@ def use_array_codecs(session: Session) -> None:
     try:
         add_codec = session._protocol.get_settings().add_python_codec  # type: ignore[attr-defined]
         for number, (name, element, encode) in _ENCODERS.items():
-            add_codec(number, name, "pg_catalog", [], "scalar", _array_encoder(element, encode), _refuse, "binary")
+            add_codec(number, name, "pg_catalog", [], "scalar", _array_encoder(element, encode), _no_decoder, "binary")
     except (AttributeError, TypeError) as error:
         raise RuntimeError(f"asyncpg {asyncpg.__version__} registers no array codecs: {error}; {_ELSE}") from error
 
@@ -96,5 +96,5 @@ def _array_encoder(element: int, encode: Callable[[Column], bytes]) -> Callable[
     return lambda values: _HEAD.pack(1, 0, element, len(values), 1) + encode(values)
 
 
-def _refuse(value: bytes) -> object:
+def _no_decoder(value: bytes) -> object:
     raise NotImplementedError("arrays are only sent")
