@@ -66,7 +66,7 @@ def assert_names_what_it_needs(script: Path) -> None:
     while (more := needed.union(*(needs(LUA / "lib" / f"{part}.lua") for part in needed))) != needed:
         needed = more
 
-    assert (script.name, set(uses)) == (script.name, needed)
+    assert (script.name, frozenset(uses)) == (script.name, needed)
     for at, part in enumerate(uses):
         assert needs(LUA / "lib" / f"{part}.lua") <= set(uses[:at]), "a part stands before one that it needs"
 
