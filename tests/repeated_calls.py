@@ -34,9 +34,6 @@ async def is_slow(call: Any) -> bool:
         await call
     except grpc.aio.AioRpcError as error:
         return is_of_slow_redis(error)
-    except asyncio.CancelledError:
-        call.cancel()
-        raise
     return False
 
 
