@@ -61,10 +61,21 @@ class Server(Process):
         return "\n".join([f"The end of {self.log_path}:", *lines])
 
     def _start_once(self, deadline: float) -> bool:
-        """Start the process once; True when it answers, False when it exits or the deadline passes."""
+        """Start the process once; True when it answers, False when it exits or the deadline passes.
+
+        One that has answered once has started, though it may be halted a moment later: a second process beside it
+        would find its port and its data in use.
+        """
         self._process = self._spawn()
-        wait_until(lambda: not self.is_running or self._is_ready(), deadline - time.monotonic())
-        return self.is_running and self._is_ready()
+        has_answered = False
+
+        def is_decided() -> bool:
+            nonlocal has_answered
+            has_answered = self.is_running and self._is_ready()
+            return has_answered or not self.is_running
+
+        wait_until(is_decided, deadline - time.monotonic())
+        return has_answered
 
 
 class KafkaServer(Server):
