@@ -63,19 +63,11 @@ class Server(Process):
     def _start_once(self, deadline: float) -> bool:
         """Start the process once; True when it answers, False when it exits or the deadline passes.
 
-        One that has answered once has started, though it may be halted a moment later: a second process beside it
-        would find its port and its data in use.
+        A process that has answered is not asked again: one that is halted then would be started a second time.
         """
         self._process = self._spawn()
-        has_answered = False
-
-        def is_decided() -> bool:
-            nonlocal has_answered
-            has_answered = self.is_running and self._is_ready()
-            return has_answered or not self.is_running
-
-        wait_until(is_decided, deadline - time.monotonic())
-        return has_answered
+        ended = wait_until(lambda: not self.is_running or self._is_ready(), deadline - time.monotonic())
+        return ended and self.is_running
 
 
 class KafkaServer(Server):

@@ -5,12 +5,6 @@ from collections.abc import Iterator
 
 import pytest
 import structlog
-from hypothesis import HealthCheck, settings
-
-# By default an example that takes 200 ms fails its test, and so do ten that take a second to be drawn: a machine that
-# stands still for a moment would fail a test of what has no time at all.
-settings.register_profile("without time", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("without time")
 
 
 @pytest.fixture(autouse=True)
