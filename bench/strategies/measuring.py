@@ -32,7 +32,8 @@ class Shape:
     def lasts(self) -> str:
         """How long, in words."""
         ramp = f" ({self.ramp_s:g} s ramp)" if self.ramp_s else ""
-        return f"{'until sold out and then ' if self.sell_out_within_s else ''}{self.seconds:g} s{ramp}"
+        until = f"until sold out, {self.sell_out_within_s:g} s at most, and then " if self.sell_out_within_s else ""
+        return f"{until}{self.seconds:g} s{ramp}"
 
     @property
     def label(self) -> str:

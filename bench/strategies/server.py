@@ -6,8 +6,10 @@
 import argparse
 import asyncio
 import gc
+import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 
 import grpc
 import uvloop
@@ -15,13 +17,16 @@ import uvloop
 from bench.strategies.base import SCHEMA, connect_postgres, connect_redis
 from bench.strategies.catalog import SERVERS
 from bench.strategies.servicer import Servicer, handlers
-from inventory_service.rpc.grpc_threads import made_under_sched_batch
-from inventory_service.rpc.server import OPTIONS
-from inventory_service.settings import Settings
 
 GRACE_S = 2.0
-LISTENERS: int = Settings.model_fields["listeners"].default
-GC_THRESHOLDS = (50_000, 20, 100)  # those of Holdfast's server
+# As in Holdfast's server, with which a test compares them.
+LISTENERS = 8
+GC_THRESHOLDS = (50_000, 20, 100)
+OPTIONS = (
+    ("grpc.so_reuseport", 1),
+    ("grpc.server.max_pending_requests", 10_000),
+    ("grpc.server.max_pending_requests_hard_limit", 20_000),
+)
 
 
 async def serve(name: str, listen: str, postgres_dsn: str, redis_url: str) -> None:
@@ -40,7 +45,7 @@ async def serve(name: str, listen: str, postgres_dsn: str, redis_url: str) -> No
 
 async def started(calls: Sequence[grpc.GenericRpcHandler], listen: str) -> Sequence[grpc.aio.Server]:
     """Server objects on one address, between which the kernel divides the connections."""
-    with made_under_sched_batch():
+    with sched_batch():
         servers = [grpc.aio.server(options=OPTIONS) for _ in range(LISTENERS)]
         for server in servers:
             server.add_generic_rpc_handlers(calls)
@@ -48,6 +53,22 @@ async def started(calls: Sequence[grpc.GenericRpcHandler], listen: str) -> Seque
         for server in servers:
             await server.start()
     return servers
+
+
+@contextmanager
+def sched_batch() -> Iterator[None]:
+    """Threads that begin within the block, gRPC's, do not preempt the loop when they wake; so it is in Holdfast."""
+    set_policy("SCHED_BATCH")
+    try:
+        yield
+    finally:
+        set_policy("SCHED_OTHER")
+
+
+def set_policy(name: str) -> None:
+    """Set this thread's, where there is such a policy and it is not refused."""
+    with suppress(AttributeError, OSError):
+        os.sched_setscheduler(0, getattr(os, name), os.sched_param(0))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from bench.strategies.books import Books
 from bench.strategies.catalog import NAMES
 from bench.strategies.losses import Loss
-from bench.strategies.measuring import ABUNDANT, Cell, Measured, Shape
+from bench.strategies.measuring import ABUNDANT, Cell, Measured
 from bench.strategies.result import Result
 
 BOOKS = ("told / stock", "orders recorded", "divergence")
@@ -74,7 +74,7 @@ def _columns(stock: int) -> Sequence[str]:
 def _figures(cell: Cell) -> list[str]:
     if cell.measured is None:
         return [failed(cell.failure)]
-    sell_out = [] if cell.shape.stock >= ABUNDANT else [sold_out(cell.shape, cell.measured)]
+    sell_out = [] if cell.shape.stock >= ABUNDANT else [sold_out(cell.measured)]
     return [*sold(cell.measured.books), *sell_out, *speed(cell.measured)]
 
 
@@ -88,11 +88,11 @@ def sold(books: Books) -> list[str]:
     return [f"{books.told:,} / {books.stock:,}", f"{books.recorded:,}", f"{books.divergence:,}"]
 
 
-def sold_out(shape: Shape, row: Measured) -> str:
+def sold_out(row: Measured) -> str:
     """When a caller first heard that the stock is sold out, or how far it came by the counter that decides."""
     if row.sold_out_after_s is not None:
-        return f"{row.sold_out_after_s:.1f}"
-    return f"not in {shape.sell_out_within_s or shape.seconds:g}: counter {row.books.counted:,}"
+        return f"{row.sold_out_after_s:.2f}"
+    return f"not: {row.books.counted:,} by its counter"
 
 
 def speed(row: Measured) -> list[str]:

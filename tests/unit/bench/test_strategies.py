@@ -8,7 +8,8 @@ from bench.strategies.catalog import NAMES, POSTGRES, REDIS, SERVER, WORKER, has
 from bench.strategies.decr_queue import within
 from bench.strategies.http2 import NO_STATUS, frame, status_in
 from bench.strategies.measuring import percentiles
-from bench.strategies.server import GC_THRESHOLDS, LISTENERS
+from bench.strategies.server import GC_THRESHOLDS, LISTENERS, OPTIONS
+from inventory_service.rpc import server
 from inventory_service.settings import Settings
 from inventory_service.wiring import serve
 
@@ -68,8 +69,9 @@ def test_percentiles_are_by_nearest_rank() -> None:
 
 
 def test_the_servers_of_the_six_are_set_up_as_that_of_holdfast() -> None:
-    """As many server objects, and garbage collections as rarely."""
-    assert Settings().listeners == LISTENERS
+    """As many server objects, as many calls that may wait, and garbage collections as rarely."""
+    assert Settings.model_fields["listeners"].default == LISTENERS
+    assert set(OPTIONS) <= set(server.OPTIONS)
     assert serve.GC_THRESHOLDS == GC_THRESHOLDS
 
 
