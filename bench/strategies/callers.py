@@ -27,7 +27,7 @@ from bench.strategies.http2 import DEADLINE_S, Answer, Connection
 
 CALLERS_A_CONNECTION = 10
 PAUSE_S = 0.1  # after a failed call
-CONNECT_S = 1.0
+CONNECT_S = 5.0
 READY = "ready"
 NO_ANSWER = "no answer"
 SOLD_OUT = (REJECTION_REASON_SOLD_OUT, REJECTION_REASON_INSUFFICIENT_STOCK)

@@ -18,7 +18,7 @@ from bench.strategies.catalog import SERVER, WORKER, WORKERS
 from bench.strategies.queue import Worker
 from bench.strategies.stores import Stores
 
-START_S = 30.0
+START_S = 60.0
 CONNECT_S, QUERY_S = 10.0, 60.0
 
 

@@ -105,4 +105,4 @@ def test_callers_count_failures_by_their_status(holdfast: HoldfastSystem, tmp_pa
         outcome = load.outcome()
 
     assert outcome.answers == 0
-    assert list(outcome.failures) == [NOT_FOUND]
+    assert outcome.failures[NOT_FOUND] > 0

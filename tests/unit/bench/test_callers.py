@@ -64,7 +64,7 @@ def test_a_load_that_cannot_sell_out_ends(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_each_caller_without_an_answer_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that is silent has failed all of them."""
-    monkeypatch.setattr(callers, "DEADLINE_S", -LONG_S)  # and the load itself is long
+    monkeypatch.setattr(callers, "DEADLINE_S", 0.05 - LONG_S - callers.CONNECT_S)  # and the load itself is long
 
     outcome = called(monkeypatch, Shop(5, is_silent=True), Load("", "lamp-sale", callers=3, seconds=LONG_S))
 
