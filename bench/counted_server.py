@@ -41,9 +41,9 @@ if __name__ == "__main__":
     parser.add_argument(
         "--interval",
         type=float,
-        default=5.0,
+        default=1.0,
         metavar="SECONDS",
-        help="between two script calls, unless enough requests wait; longer than a wave takes (%(default)s)",
+        help="between two script calls, unless enough requests wait (%(default)s)",
     )
     arguments = parser.parse_args()
     uvloop.run(serve(arguments.listen, tokens=arguments.tokens, interval_s=arguments.interval))

@@ -129,7 +129,7 @@ def handlers_of(
     batcher = Batcher(RedisStock(replies, 1, 10**6), lambda _sale: 0, stock_metrics.observe_call, limits)
     nothing: Any = None
     verifier: Any = Verifier()
-    authenticate = Authenticator(verifier, Revocations()) if tokens else None
+    authenticate = Authenticator(verifier, Revocations()).caller_of if tokens else None
     limit = CallerRate(RateLimit(1e9, 1e9), call_metrics.count_throttled) if rate else None
     middleware = Middleware(call_metrics, authenticate, limit)
     middleware.open()

@@ -1,7 +1,7 @@
 """How many instructions a server executes for a Reserve without a token and with one, counted by valgrind's callgrind.
 
 Other work on the machine does not change the count. Two servers of bench/counted_server.py, one of which checks tokens,
-get calls in waves on twelve connections, and the token in each of the forms of bench/header_forms.py. The token is as
+get 96 calls at once on twelve connections, and the token in each of the forms of bench/header_forms.py. The token is as
 `holdfast token issue` makes it for a key of ES256. Instructions of the kernel are not counted.
 """
 
@@ -31,8 +31,8 @@ from bench.strategies.http2 import Connection
 
 METHOD = "holdfast.inventory.v1.InventoryService/Reserve"
 CONNECTIONS, STREAMS = 12, 8
-WAVE = CONNECTIONS * STREAMS  # calls in flight
-UNCOUNTED_WAVES = 3
+CALLERS = CONNECTIONS * STREAMS  # each with one call in flight
+UNCOUNTED = 3  # calls of each caller
 NAME = "authorization"
 NONE, HUFFMAN, WHOLE, NUMBER = "no token", "Huffman-coded", "not coded", "by number"
 
@@ -120,15 +120,13 @@ def counted_server(folder: Path, *, tokens: bool) -> Iterator[CountedServer]:
         process.wait()
 
 
-async def count_calls(server: CountedServer, case: Case, waves: int, first: int) -> Counter[str]:
-    """Instructions of so many waves; `first` is the number of the first call."""
+async def count_calls(server: CountedServer, case: Case, calls: int, first: int) -> Counter[str]:
+    """Instructions of so many calls one after the other, of each caller; `first` is the number of the first call."""
     connections = await connected(server.address, case, first)
     try:
-        for wave in range(1, UNCOUNTED_WAVES):
-            await one_wave(connections, STREAMS, first + wave * WAVE)
+        await call_each(connections, UNCOUNTED, first + CALLERS)
         await asyncio.to_thread(server.count)
-        for wave in range(UNCOUNTED_WAVES, UNCOUNTED_WAVES + waves):
-            await one_wave(connections, STREAMS, first + wave * WAVE)
+        await call_each(connections, calls, first + CALLERS * (1 + UNCOUNTED))
         return await asyncio.to_thread(server.count)
     finally:
         for connection in connections:
@@ -145,22 +143,23 @@ async def connected(address: str, case: Case, first: int) -> Sequence[Connection
     usual = connections[0].headers
     for connection in connections:
         connection.headers = usual + case.first
-    await one_wave(connections, 1, first)
+    await call_each(connections, 1, first, streams=1)
     for connection in connections:
         connection.headers = usual + case.later
     return connections
 
 
-async def one_wave(connections: Sequence[Connection], streams: int, first: int) -> None:
-    """So many calls on each connection, all sent together; ProgramFailed unless all succeed."""
-    calls = [
-        connection.call(request(first + at * streams + stream))
-        for at, connection in enumerate(connections)
-        for stream in range(streams)
-    ]
-    for answer in await asyncio.gather(*calls):
-        if answer.failure:
-            raise ProgramFailed(f"a call failed: {answer.failure}")
+async def call_each(connections: Sequence[Connection], calls: int, first: int, streams: int = STREAMS) -> None:
+    """So many callers on each connection, and so many calls of each of them; ProgramFailed unless all succeed."""
+
+    async def call(connection: Connection, number: int) -> None:
+        for at in range(calls):
+            answer = await connection.call(request(number + at))
+            if answer.failure:
+                raise ProgramFailed(f"a call failed: {answer.failure}")
+
+    callers = (connection for connection in connections for _ in range(streams))
+    await asyncio.gather(*(call(caller, first + index * calls) for index, caller in enumerate(callers)))
 
 
 def request(number: int) -> bytes:
@@ -171,7 +170,7 @@ def request(number: int) -> bytes:
     ).SerializeToString()
 
 
-def count_all(cases: Sequence[Case], waves: int, rounds: int) -> Mapping[Case, Sequence[Counter[str]]]:
+def count_all(cases: Sequence[Case], calls: int, rounds: int) -> Mapping[Case, Sequence[Counter[str]]]:
     """Every case in each round."""
     taken: dict[Case, list[Counter[str]]] = {case: [] for case in cases}
     with tempfile.TemporaryDirectory(prefix="holdfast-instructions-") as folder, ExitStack() as held:
@@ -181,8 +180,8 @@ def count_all(cases: Sequence[Case], waves: int, rounds: int) -> Mapping[Case, S
         }
         for at in range(rounds):
             for index, case in enumerate(cases):
-                first = (at * len(cases) + index) * (UNCOUNTED_WAVES + waves) * WAVE
-                counts = uvloop.run(count_calls(servers[case.checked], case, waves, first))
+                first = (at * len(cases) + index) * (1 + UNCOUNTED + calls) * CALLERS
+                counts = uvloop.run(count_calls(servers[case.checked], case, calls, first))
                 taken[case].append(counts)
                 print(f"round {at + 1}, {case.name}: {counts.total():,}", file=sys.stderr, flush=True)
     return taken
@@ -225,7 +224,9 @@ def made_token(folder: Path) -> str:
 def main() -> int:
     """The exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--waves", type=int, default=10, help=f"of {WAVE} calls each, counted together (%(default)s)")
+    parser.add_argument(
+        "--calls", type=int, default=20, help=f"counted together, of each of {CALLERS} callers (%(default)s)"
+    )
     parser.add_argument("--rounds", type=int, default=3, help="in which each case is counted once (%(default)s)")
     parser.add_argument("--bytes", type=int, default=0, help="of the token, cut or repeated; 0: as made (%(default)s)")
     arguments = parser.parse_args()
@@ -234,13 +235,13 @@ def main() -> int:
     if size := arguments.bytes:
         token = (token * (size // len(token) + 1))[:size]
     try:
-        taken = count_all(cases_of(token), arguments.waves, arguments.rounds)
+        taken = count_all(cases_of(token), arguments.calls, arguments.rounds)
     except ProgramFailed as error:
         print(f"failed: {error}", file=sys.stderr)
         return 1
     coded = len(huffman_coded(NAME, f"Bearer {token}"))
     print(f"{machine_and_commit()}; a token of {len(token)} bytes, {coded} with its name and coded\n")
-    print("\n".join(table(taken, arguments.waves * WAVE)))
+    print("\n".join(table(taken, arguments.calls * CALLERS)))
     return 0
 
 

@@ -12,7 +12,7 @@ import uvloop
 from bench.header_forms import NEWEST_ENTRY, entering_table, huffman_coded, literal, not_coded
 from bench.machine import ROOT
 from bench.programs import ENVIRONMENT, ProgramFailed
-from bench.token_instructions import NONE, Case, by_file, connected, one_wave, table
+from bench.token_instructions import NONE, Case, by_file, call_each, connected, table
 
 NAME, VALUE = "authorization", "Bearer " + "e" * 420
 HAS_NGHTTP2 = ctypes.util.find_library("nghttp2") is not None
@@ -47,11 +47,11 @@ def address() -> Iterator[str]:
             process.kill()
 
 
-async def two_waves(address: str, case: Case) -> None:
-    """A first call on each connection, and one more."""
+async def calls(address: str, case: Case) -> None:
+    """A first call on each connection, and two more."""
     for connection in (connections := await connected(address, case, first=0)):
         assert connection.headers.endswith(case.later)
-    await one_wave(connections, 1, first=100)
+    await call_each(connections, 1, first=100, streams=2)
     for connection in connections:
         connection.close()
 
@@ -66,13 +66,13 @@ def test_a_server_finds_the_token_in_each_form(address: str, form: str) -> None:
         Case(form, True, entering_table(VALUE), NEWEST_ENTRY) if form == "by number" else Case(form, True, whole, whole)
     )
 
-    uvloop.run(two_waves(address, case))
+    uvloop.run(calls(address, case))
 
 
 def test_a_call_that_fails_ends_the_count(address: str) -> None:
     """Else a server that refuses all would seem cheap."""
     with pytest.raises(ProgramFailed, match="16"):
-        uvloop.run(two_waves(address, Case(NONE, True)))
+        uvloop.run(calls(address, Case(NONE, True)))
 
 
 def test_a_string_has_its_length_in_front() -> None:
