@@ -1,8 +1,10 @@
 """How many instructions a server executes for a Reserve without a token and with one, counted by valgrind's callgrind.
 
-Other work on the machine does not change the count. Two servers of bench/counted_server.py, one of which checks tokens,
-get 96 calls at once on twelve connections, and the token in each of the forms of bench/header_forms.py. The token is as
-`holdfast token issue` makes it for a key of ES256. Instructions of the kernel are not counted.
+Two servers of bench/counted_server.py, one of which checks tokens, get calls with a token in each of the forms of
+bench/header_forms.py, by default one call at a time: then gRPC's threads do the same for each. What a case takes more
+than calls without a token is summed up function by function; those whose count differs from round to round are left
+out, for they depend on how long threads wait. The token is as `holdfast token issue` makes it for a key of ES256.
+Instructions of the kernel are not counted.
 """
 
 import argparse
@@ -30,11 +32,12 @@ from bench.programs import ENVIRONMENT, ProgramFailed
 from bench.strategies.http2 import Connection
 
 METHOD = "holdfast.inventory.v1.InventoryService/Reserve"
-CONNECTIONS, STREAMS = 12, 8
-CALLERS = CONNECTIONS * STREAMS  # each with one call in flight
-UNCOUNTED = 3  # calls of each caller
+UNCOUNTED = 50  # calls of each caller, by which Python's bytecode is specialized
+MOST_SPREAD = 200  # instructions a call, from round to round
 NAME = "authorization"
 NONE, HUFFMAN, WHOLE, NUMBER = "no token", "Huffman-coded", "not coded", "by number"
+
+Function = tuple[str, str]  # the shared object that it is in, and its name or, in one without symbols, its address
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,9 @@ class Case:
     @property
     def name(self) -> str:
         return f"{self.form}, {'checked' if self.checked else 'not looked at'}" if self.first else self.form
+
+
+Taken = Mapping[Case, Sequence[Counter[Function]]]  # a count a round
 
 
 def cases_of(token: str) -> Sequence[Case]:
@@ -67,30 +73,35 @@ class CountedServer:
     pid: int
     dumps: Path
 
-    def count(self) -> Counter[str]:
-        """Instructions since the last count, by the file of the code."""
+    def count(self) -> Counter[Function]:
+        """Instructions since the last count."""
         before = set(self.dumps.iterdir())
         self.tell("dump")
         (dump,) = set(self.dumps.iterdir()) - before
-        return by_file(dump.read_text())
+        return by_function(dump.read_text())
 
     def tell(self, *words: str) -> None:
         """Make callgrind do something."""
         subprocess.run(["vgdb", f"--pid={self.pid}", *words], check=True, capture_output=True)
 
 
-def by_file(dump: str) -> Counter[str]:
-    """What callgrind wrote, summed up by shared object."""
-    names, counts, here, is_of_callee = dict[str, str](), Counter[str](), "", False
+def by_function(dump: str) -> Counter[Function]:
+    """What callgrind wrote: instructions of each function itself."""
+    files, names, counts = dict[str, str](), dict[str, str](), Counter[Function]()
+    file, name, is_of_callee = "", "", False
     for line in dump.splitlines():
-        if line.startswith(("ob=", "cob=")):  # the latter: of what is called
-            number, _, path = line.partition("=")[2].partition(" ")
-            names.setdefault(number, Path(path).name)
-            here = names[number] if line.startswith("ob=") else here
-        elif line.startswith("calls="):
+        kind, _, rest = line.partition("=")
+        number, _, text = rest.partition(" ")  # a name comes with its number once, and then the number alone
+        if kind in ("ob", "cob"):  # the latter: of what is called
+            files.setdefault(number, Path(text).name)
+            file = files[number] if kind == "ob" else file
+        elif kind in ("fn", "cfn"):
+            names.setdefault(number, text)
+            name = names[number] if kind == "fn" else name
+        elif kind == "calls":
             is_of_callee = True  # the next line has what the callee took
         elif line[:1] in set("+-*0123456789"):
-            counts[here] += 0 if is_of_callee else int([*line.split(), "0"][1])
+            counts[file, name] += 0 if is_of_callee else int([*line.split(), "0"][1])
             is_of_callee = False
     return counts
 
@@ -120,37 +131,37 @@ def counted_server(folder: Path, *, tokens: bool) -> Iterator[CountedServer]:
         process.wait()
 
 
-async def count_calls(server: CountedServer, case: Case, calls: int, first: int) -> Counter[str]:
-    """Instructions of so many calls one after the other, of each caller; `first` is the number of the first call."""
-    connections = await connected(server.address, case, first)
+async def count_calls(server: CountedServer, case: Case, callers: int, calls: int, first: int) -> Counter[Function]:
+    """Instructions of so many calls of each caller; `first` is the number of the first call."""
+    connections = await connected(server.address, case, callers, first)
     try:
-        await call_each(connections, UNCOUNTED, first + CALLERS)
+        await call_each(connections, UNCOUNTED, first + callers)
         await asyncio.to_thread(server.count)
-        await call_each(connections, calls, first + CALLERS * (1 + UNCOUNTED))
+        await call_each(connections, calls, first + callers * (1 + UNCOUNTED))
         return await asyncio.to_thread(server.count)
     finally:
         for connection in connections:
             connection.close()
 
 
-async def connected(address: str, case: Case, first: int) -> Sequence[Connection]:
-    """Connections on which one call each was made, and which send the token from then on as a case says."""
+async def connected(address: str, case: Case, callers: int, first: int) -> Sequence[Connection]:
+    """A connection a caller, on which one call was made, and which sends the token from then on as a case says."""
     loop, (host, _, port), connections = asyncio.get_running_loop(), address.rpartition(":"), list[Connection]()
-    for _ in range(CONNECTIONS):
+    for _ in range(callers):
         connection = Connection(address, METHOD)
         await loop.create_connection(lambda made=connection: made, host, int(port))  # type: ignore[misc]
         connections.append(connection)
     usual = connections[0].headers
     for connection in connections:
         connection.headers = usual + case.first
-    await call_each(connections, 1, first, streams=1)
+    await call_each(connections, 1, first)
     for connection in connections:
         connection.headers = usual + case.later
     return connections
 
 
-async def call_each(connections: Sequence[Connection], calls: int, first: int, streams: int = STREAMS) -> None:
-    """So many callers on each connection, and so many calls of each of them; ProgramFailed unless all succeed."""
+async def call_each(connections: Sequence[Connection], calls: int, first: int) -> None:
+    """So many calls on each connection, one after the other; ProgramFailed unless all succeed."""
 
     async def call(connection: Connection, number: int) -> None:
         for at in range(calls):
@@ -158,8 +169,7 @@ async def call_each(connections: Sequence[Connection], calls: int, first: int, s
             if answer.failure:
                 raise ProgramFailed(f"a call failed: {answer.failure}")
 
-    callers = (connection for connection in connections for _ in range(streams))
-    await asyncio.gather(*(call(caller, first + index * calls) for index, caller in enumerate(callers)))
+    await asyncio.gather(*(call(each, first + index * calls) for index, each in enumerate(connections)))
 
 
 def request(number: int) -> bytes:
@@ -170,9 +180,9 @@ def request(number: int) -> bytes:
     ).SerializeToString()
 
 
-def count_all(cases: Sequence[Case], calls: int, rounds: int) -> Mapping[Case, Sequence[Counter[str]]]:
+def count_all(cases: Sequence[Case], callers: int, calls: int, rounds: int) -> Taken:
     """Every case in each round."""
-    taken: dict[Case, list[Counter[str]]] = {case: [] for case in cases}
+    taken: dict[Case, list[Counter[Function]]] = {case: [] for case in cases}
     with tempfile.TemporaryDirectory(prefix="holdfast-instructions-") as folder, ExitStack() as held:
         servers = {
             tokens: held.enter_context(counted_server(Path(folder) / f"tokens-{tokens}", tokens=tokens))
@@ -180,37 +190,34 @@ def count_all(cases: Sequence[Case], calls: int, rounds: int) -> Mapping[Case, S
         }
         for at in range(rounds):
             for index, case in enumerate(cases):
-                first = (at * len(cases) + index) * (1 + UNCOUNTED + calls) * CALLERS
-                counts = uvloop.run(count_calls(servers[case.checked], case, calls, first))
+                first = (at * len(cases) + index) * (1 + UNCOUNTED + calls) * callers
+                counts = uvloop.run(count_calls(servers[case.checked], case, callers, calls, first))
                 taken[case].append(counts)
                 print(f"round {at + 1}, {case.name}: {counts.total():,}", file=sys.stderr, flush=True)
     return taken
 
 
-def table(taken: Mapping[Case, Sequence[Counter[str]]], calls: int) -> Iterator[str]:
+def table(taken: Taken, calls: int) -> Iterator[str]:
     """Thousands of instructions a call, median and range, and what each case has more than the first, by code."""
     yield "| | a call | more than the first | in gRPC | in Python | elsewhere |"
     yield "|---|---|---|---|---|---|"
-    first, *_ = (parts(counts, calls) for counts in taken.values())
+    first = next(iter(taken.values()))
     for case, counts in taken.items():
         each = [one.total() / calls / 1000 for one in counts]
-        more = [part - without for part, without in zip(parts(counts, calls), first, strict=True)]
-        columns = " | ".join(f"{part:.2f}" for part in (sum(more), *more))
+        more = difference(counts, first, calls)
+        columns = " | ".join(f"{part / 1000:.2f}" for part in (sum(more), *more))
         yield f"| {case.name} | {statistics.median(each):.1f} ({min(each):.1f}-{max(each):.1f}) | {columns} |"
 
 
-def parts(counts: Sequence[Counter[str]], calls: int) -> tuple[float, float, float]:
-    """Thousands a call: of gRPC and its Cython, of Python and other extensions, of the rest, mostly the C library."""
-    grpc, python, other = (
-        statistics.median(sum(count for name, count in one.items() if part_of(name) == part) for one in counts)
-        for part in range(3)
-    )
-    return grpc / calls / 1000, python / calls / 1000, other / calls / 1000
-
-
-def part_of(name: str) -> int:
-    """The place in `parts` of a shared object."""
-    return 0 if "cygrpc" in name else 1 if "python" in name else 2
+def difference(these: Sequence[Counter[Function]], others: Sequence[Counter[Function]], calls: int) -> Sequence[float]:
+    """A call's, without the functions that vary: of gRPC, of Python and its other extensions, and of the rest."""
+    more = [0.0, 0.0, 0.0]
+    for function in set().union(*these, *others):
+        pair = [[one[function] / calls for one in counts] for counts in (these, others)]
+        if max(max(each) - min(each) for each in pair) <= MOST_SPREAD:
+            part = 0 if "cygrpc" in function[0] else 1 if "python" in function[0] else 2
+            more[part] += statistics.median(pair[0]) - statistics.median(pair[1])
+    return more
 
 
 def made_token(folder: Path) -> str:
@@ -224,24 +231,24 @@ def made_token(folder: Path) -> str:
 def main() -> int:
     """The exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--calls", type=int, default=20, help=f"counted together, of each of {CALLERS} callers (%(default)s)"
-    )
-    parser.add_argument("--rounds", type=int, default=3, help="in which each case is counted once (%(default)s)")
-    parser.add_argument("--bytes", type=int, default=0, help="of the token, cut or repeated; 0: as made (%(default)s)")
+    add = parser.add_argument
+    add("--callers", type=int, default=1, help="with one call in flight each (%(default)s)")
+    add("--calls", type=int, default=400, help="of each caller, counted together (%(default)s)")
+    add("--rounds", type=int, default=3, help="in which each case is counted once (%(default)s)")
+    add("--bytes", type=int, default=0, help="of the token, cut or repeated; 0: as it is made (%(default)s)")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="holdfast-token-") as folder:
         token = made_token(Path(folder))
     if size := arguments.bytes:
         token = (token * (size // len(token) + 1))[:size]
     try:
-        taken = count_all(cases_of(token), arguments.calls, arguments.rounds)
+        taken = count_all(cases_of(token), arguments.callers, arguments.calls, arguments.rounds)
     except ProgramFailed as error:
         print(f"failed: {error}", file=sys.stderr)
         return 1
     coded = len(huffman_coded(NAME, f"Bearer {token}"))
     print(f"{machine_and_commit()}; a token of {len(token)} bytes, {coded} with its name and coded\n")
-    print("\n".join(table(taken, arguments.calls * CALLERS)))
+    print("\n".join(table(taken, arguments.callers * arguments.calls)))
     return 0
 
 
