@@ -19,6 +19,7 @@ from holdfast.client import Client
 from holdfast.messages import held
 from holdfast_bench.load import SKU
 
+from bench.arguments import parser_of
 from bench.builds import ACCEPTED, PATIENT, Build, serving
 from bench.cpu import CpuWatch
 from bench.machine import ROOT, machine_and_commit
@@ -126,7 +127,7 @@ def main() -> int:
 
 
 def parsed() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("--rounds", type=int, default=12, help="that are counted (%(default)s)")
     parser.add_argument("--seconds", type=float, default=1.0, help="of each slot (%(default)s)")
     return parser.parse_args()

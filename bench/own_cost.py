@@ -5,7 +5,6 @@ method, in a task, as it runs each, and the script's reply is made here, as the 
 tasks cost that do nothing is taken off. One process, the best of many rounds: noise only adds.
 """
 
-import argparse
 import asyncio
 import gc
 import itertools
@@ -21,6 +20,7 @@ from holdfast.inventory.v1.inventory_service_pb2_grpc import add_InventoryServic
 from holdfast.inventory.v1.reservation_pb2 import Line
 from prometheus_client import CollectorRegistry
 
+from bench.arguments import parser_of
 from bench.machine import machine_and_commit
 from inventory_service import metrics
 from inventory_service.adapters.redis.stock import RedisStock
@@ -253,13 +253,13 @@ async def alone_us(call: Call, apart_s: float) -> float:
     return statistics.median(took_s) * 1e6
 
 
-CASES: Mapping[str, Mapping[str, bool]] = {
+CASES: Mapping[str, Mapping[str, Any]] = {
     "accepted": {},
     "sold out": {"accepted": False},
     "accepted, with a token": {"tokens": True},
     "accepted, with a token and a rate": {"tokens": True, "rate": True},
 }
-BATCH_CASES: Mapping[str, Mapping[str, bool]] = {
+BATCH_CASES: Mapping[str, Mapping[str, Any]] = {
     "accepted, in a batch": {},
     "sold out, in a batch": {"accepted": False},
 }
@@ -282,7 +282,7 @@ async def measure() -> None:
 
 def main() -> int:
     """Measure and print."""
-    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    parser_of(__doc__).parse_args()
     print(machine_and_commit(), "\n")
     uvloop.run(measure())
     return 0

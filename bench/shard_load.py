@@ -24,6 +24,7 @@ from holdfast_embedded.postgres import Postgres
 from holdfast_embedded.valkey import Valkey
 from redis.asyncio import Redis
 
+from bench.arguments import parser_of
 from bench.commits import HELD, HOLD_MS, TENANT, FakeShard, KnownReservation
 from bench.machine import ROOT, machine_and_commit
 from bench.programs import run_to_end, running
@@ -122,7 +123,7 @@ def main() -> int:
 
 
 def parsed() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("--holds", type=int, default=1_000_000, help="in all (%(default)s)")
     parser.add_argument("--shards", type=int, default=1, help="over which they are spread (%(default)s)")
     return parser.parse_args()

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from bench.figures import FOLDER, PAGE, BadPage, agrees, check, read_results, value_at, with_tables
+from bench.figures import FOLDER, PAGE, BadPage, agrees, check, value_at, with_tables
+from bench.result_files import read_results
 
 RESULT: dict[str, Any] = {
     "command": "python -m bench.suite steady",

@@ -1,6 +1,7 @@
 """The loops over Holdfast's own Python: each case gets the answer that it is named by, so none measures an error."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
 from holdfast.inventory.v1 import inventory_service_pb2 as calls
@@ -35,6 +36,6 @@ async def test_every_message_of_a_stream_is_answered() -> None:
     assert stream.written == len(stream_messages())
 
 
-def outcome(options: Mapping[str, bool]) -> str:
+def outcome(options: Mapping[str, Any]) -> str:
     """What the response has."""
     return "reservation" if options.get("accepted", True) else "rejection"
