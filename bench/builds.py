@@ -91,10 +91,12 @@ class Build:
         """Run relay and persister: their processes by name."""
         environment = {**self.environment, "HOLDFAST_METRICS_LISTEN": f"{LOOPBACK}:0"}  # the server has its own
         with (
-            running(self.checkout, self.folder / "relay.log", "inventory_service", "relay", **environment) as one,
-            running(self.checkout, self.folder / "persist.log", "order_persister", "persist", **environment) as two,
+            running(self.checkout, self.folder / "relay.log", "inventory_service", "relay", **environment) as relay,
+            running(
+                self.checkout, self.folder / "persist.log", "order_persister", "persist", **environment
+            ) as persister,
         ):
-            yield {"relay": one.pid, "persist": two.pid}
+            yield {"relay": relay.pid, "persist": persister.pid}
 
     def audit_running(self, deadline_s: float) -> str:
         """The same as `audit`, while relay and persister run."""
@@ -121,12 +123,12 @@ def serving(checkout: Path, folder: Path, token: str = "", **settings: str) -> I
     `settings` are its variables beside the servers' addresses; with `token` it can be called.
     """
     folder.mkdir()
-    with ExitStack() as held:
-        valkey, postgres = Valkey(folder / "valkey"), Postgres(folder / "postgres")
-        broker = Broker(folder / "broker", SHARDS)
-        for server in (valkey, postgres, broker):
-            held.callback(server.stop)
-            server.start()
+    valkey, postgres, broker = (
+        Valkey(folder / "valkey"),
+        Postgres(folder / "postgres"),
+        Broker(folder / "broker", SHARDS),
+    )
+    with started(valkey, postgres, broker), ExitStack() as held:
         address = f"{LOOPBACK}:{free_port()}"
         environment = {**_environment(valkey, postgres, broker, address), **settings}
         run_to_end(checkout, PROGRAM_S, "order_persister", "migrate", **environment)
@@ -137,6 +139,16 @@ def serving(checkout: Path, folder: Path, token: str = "", **settings: str) -> I
         _make_sales(address, token)
         others = {"postgres": postgres.pid, "broker": broker.pid}
         yield Build(checkout, folder, environment, address, serve.pid, valkey.pid, token, others, worker_pids)
+
+
+@contextmanager
+def started(*servers: Server) -> Iterator[None]:
+    """Run servers inside the block."""
+    with ExitStack() as held:
+        for server in servers:
+            held.callback(server.stop)
+            server.start()
+        yield
 
 
 class NoopServer(NamedTuple):

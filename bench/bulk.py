@@ -22,14 +22,14 @@ from typing import Any
 import grpc
 from holdfast.inventory.v1 import inventory_service_pb2 as calls
 from holdfast.inventory.v1.reservation_pb2 import Line
-from holdfast_bench.load import SKU, Load, LoadFailed
+from holdfast_bench.load import SKU, LoadFailed
 from redis import Redis
 
 from bench import h2load
 from bench.arguments import add_rounds, parser_of
-from bench.builds import ACCEPTED, Build, NoopServer, doing_nothing, serving, smallest_answer
+from bench.builds import ACCEPTED, Build, NoopServer, doing_nothing, serving
 from bench.failures import exit_code_of
-from bench.loads import undisturbed
+from bench.loads import ReserveCalls, undisturbed
 from bench.machine import ROOT, machine_and_commit
 from bench.rounds import ratios, rotated, spread, take_after_warm_up
 
@@ -80,15 +80,14 @@ class Messages:
 class Sender:
     """Sends reservations, and counts those answered; they are told by their size."""
 
-    def __init__(self, address: str, noop: str, first_answer: int) -> None:
-        """`first_answer`: bytes of the response to one."""
+    def __init__(self, address: str, noop: str) -> None:
+        unary, unary_noop = ReserveCalls(address), ReserveCalls(noop)
         self._address = address
-        self._first_answer = first_answer
-        self._series = itertools.count(1)
+        self._smallest_answer = unary.smallest_answer
         self._messages = Messages()
         self.kinds: Mapping[str, Callable[[float], int]] = {
-            UNARY: lambda seconds: self._unary(address, seconds),
-            NOOP: lambda seconds: self._unary(noop, seconds),
+            UNARY: lambda seconds: unary.send(seconds).calls,
+            NOOP: lambda seconds: unary_noop.send(seconds).calls,
             BATCH: lambda seconds: asyncio.run(self._batches(seconds)),
             STREAM: lambda seconds: asyncio.run(self._stream(address, seconds)),
             ECHO: lambda seconds: asyncio.run(self._stream(noop, seconds)),
@@ -101,10 +100,6 @@ class Sender:
         except grpc.RpcError as error:
             raise LoadFailed(str(error)) from None
 
-    def _unary(self, address: str, seconds: float) -> int:
-        load = Load(address, ACCEPTED, next(self._series), seconds, smallest_answer=self._first_answer)
-        return h2load.run(load).calls
-
     async def _batches(self, seconds: float) -> int:
         ends = time.monotonic() + seconds
         return sum(await asyncio.gather(*(self._batches_on_one_connection(ends) for _ in range(BATCHES_AT_ONCE))))
@@ -115,7 +110,7 @@ class Sender:
             call: Any = channel.unary_unary(f"{SERVICE}/BatchReserve")
             while time.monotonic() < ends:
                 answer = await call(self._messages.batch(), timeout=DRAIN_S)
-                granted = len(answer) >= BATCH_SIZE * self._first_answer
+                granted = len(answer) >= BATCH_SIZE * self._smallest_answer
                 answered += _checked(BATCH_SIZE if granted else 0, BATCH_SIZE)
         return answered
 
@@ -133,7 +128,7 @@ class Sender:
         async with _channel(address) as channel:
             call: Any = channel.stream_stream(f"{SERVICE}/StreamReserve")
             async for answer in call(messages(), timeout=seconds + DRAIN_S):
-                answered += len(answer) > self._first_answer
+                answered += len(answer) > self._smallest_answer
                 window.release()
         return _checked(answered, sent)
 
@@ -155,7 +150,7 @@ class Measuring:
         self._build = build
         self._noop_pid = noop.pid
         self._arguments = arguments
-        self._sender = Sender(build.address, noop.address, smallest_answer(build.address, ACCEPTED))
+        self._sender = Sender(build.address, noop.address)
         self._redis = Redis.from_url(build.environment["HOLDFAST_REDIS_URL"])
         self.answered = 0
 

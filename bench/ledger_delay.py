@@ -78,7 +78,7 @@ async def run(stack: Stack, arguments: argparse.Namespace, settings: Mapping[str
     rate, seconds = arguments.rate / SALES, arguments.seconds
     loads = [Load(stack.addresses.listen, sale, number, seconds, 1, 20, rate=rate) for number, sale in enumerate(sales)]
     reports = await asyncio.gather(*(asyncio.to_thread(h2load.run, load) for load in loads))
-    spent, calls = watch.spent(), sum(report.calls for report in reports)
+    spent, calls, seconds = watch.spent(), sum(report.calls for report in reports), reports[0].seconds
     code, audit = await audited(stack)
     warm = began + arguments.warm_up
     lags, (by_relay, by_persister) = await lags_after(stack, warm), await parts_after(stack, warm, settings)

@@ -5,17 +5,42 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import ModuleType
+from typing import Any
 
 from holdfast_bench import ghz
-from holdfast_bench.load import LoadFailed, Report
+from holdfast_bench.load import Load, LoadFailed, Report
 
 from bench import h2load
+from bench.builds import ACCEPTED, smallest_answer
 from bench.cpu import CpuWatch
 from bench.rounds import RoundDisturbed, ratios, spread
 
 CLIENTS: Mapping[str, ModuleType] = {"h2load": h2load, "ghz": ghz}
+
+
+class ReserveCalls:
+    """Reserve calls to one sale of one server, each under new ids."""
+
+    def __init__(self, address: str, sale_id: str = ACCEPTED, token: str = "") -> None:
+        self.smallest_answer = smallest_answer(address, sale_id, token)
+        self._load = Load(address, sale_id, 0, 0.0, smallest_answer=self.smallest_answer, token=token)
+        self._series = itertools.count(1)
+        self.answered = 0  # by all loads together
+
+    def send(self, seconds: float, client: str = "h2load", **changes: Any) -> Report:
+        """Put a load on the server, of 100 calls in flight unless `changes` say otherwise; LoadFailed if calls fail."""
+        return self._run(client, replace(self._load, seconds=seconds, **changes))
+
+    def send_at_a_rate(self, seconds: float, per_s: float) -> Report:
+        """The same by h2load, whether or not earlier calls are answered."""
+        return self._run("h2load", h2load.at_a_rate(replace(self._load, seconds=seconds), per_s))
+
+    def _run(self, client: str, load: Load) -> Report:
+        report: Report = CLIENTS[client].run(replace(load, series=next(self._series)))
+        self.answered += report.calls
+        return report
 
 
 @dataclass(frozen=True)

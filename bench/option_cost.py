@@ -15,7 +15,6 @@ it once a connection and refers to it then (HPACK's dynamic table). In the end t
 """
 
 import argparse
-import itertools
 import json
 import sys
 import tempfile
@@ -29,14 +28,14 @@ from typing import Any
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec
-from holdfast_bench.load import Load, LoadFailed
+from holdfast_bench.load import LoadFailed
 from holdfast_embedded.ports import LOOPBACK, free_port
 from jwt.algorithms import ECAlgorithm
 
 from bench.arguments import add_audit, add_rounds, parser_of
-from bench.builds import ACCEPTED, Build, serving, smallest_answer
+from bench.builds import Build, serving
 from bench.failures import exit_code_of
-from bench.loads import CLIENTS, Measured, server_table, undisturbed
+from bench.loads import CLIENTS, Measured, ReserveCalls, server_table, undisturbed
 from bench.machine import ROOT, machine_and_commit
 from bench.result_files import command_line, provenance, write_result
 from bench.rounds import ratios, rotated, spread_of, take_after_warm_up
@@ -50,14 +49,12 @@ READING_S = 5.0
 
 
 class Measuring:
-    """Puts load on the servers, and sums up what was answered."""
+    """Puts load on the servers."""
 
     def __init__(self, builds: Mapping[str, Build], arguments: argparse.Namespace) -> None:
         self._builds = builds
         self._arguments = arguments
-        self._series = itertools.count(1)
-        self._smallest = {name: smallest_answer(each.address, ACCEPTED, each.token) for name, each in builds.items()}
-        self.answered = dict.fromkeys(builds, 0)
+        self.calls = {name: ReserveCalls(each.address, token=each.token) for name, each in builds.items()}
 
     def round(self, number: int) -> Mapping[str, Measured]:
         """Every server once."""
@@ -68,18 +65,12 @@ class Measuring:
 
     def _measure(self, name: str) -> Measured:
         build, arguments = self._builds[name], self._arguments
-        load = Load(
-            *(build.address, ACCEPTED, next(self._series), arguments.seconds),
-            smallest_answer=self._smallest[name],
-            token=build.token,
-        )
         metrics = build.environment["HOLDFAST_METRICS_LISTEN"]
         with (
             undisturbed(name, build.processes, arguments.most_foreign) as taken,
             read_meanwhile(f"http://{metrics}/metrics", arguments.seconds / 2) if metrics else nullcontext(),
         ):
-            report = CLIENTS[arguments.client].run(load)
-            self.answered[name] += report.calls
+            report = self.calls[name].send(arguments.seconds, arguments.client)
         return taken.measured(report)
 
 
@@ -126,7 +117,7 @@ def measure(arguments: argparse.Namespace) -> int:
         measuring = Measuring(builds, arguments)
         rounds, disturbed = take_after_warm_up(arguments.rounds, arguments.rounds, measuring.round)
         for name, build in builds.items():
-            build.check_units(measuring.answered[name])
+            build.check_units(measuring.calls[name].answered)
             print(f"audit of {name}: {build.audit(arguments.deadline)}", file=sys.stderr, flush=True)
     if arguments.json:
         head = provenance(command_line("bench.option_cost"))

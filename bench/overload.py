@@ -9,7 +9,6 @@ the ledger. The exit code is 1 if a goal is missed.
 """
 
 import argparse
-import itertools
 import statistics
 import sys
 import tempfile
@@ -17,13 +16,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from holdfast_bench.load import Load, Report, percentile
+from holdfast_bench.load import Report, percentile
 
-from bench import confirms, h2load
+from bench import confirms
 from bench.arguments import add_audit, add_rounds, parser_of
-from bench.builds import ACCEPTED, Build, serving, smallest_answer
+from bench.builds import Build, serving
 from bench.failures import exit_code_of
-from bench.loads import undisturbed
+from bench.loads import ReserveCalls, undisturbed
 from bench.machine import ROOT, machine_and_commit
 from bench.process_use import resident_kib
 from bench.rounds import ratios, rotated, spread, take_after_warm_up
@@ -53,8 +52,7 @@ class Measuring:
     def __init__(self, build: Build, arguments: argparse.Namespace) -> None:
         self._build = build
         self._arguments = arguments
-        self._series = itertools.count(1)
-        self._smallest_answer = smallest_answer(build.address, ACCEPTED)
+        self._calls = ReserveCalls(build.address)
         self._bytes_a_call = 0.0
         self.streams = 0  # on each connection, at the peak
 
@@ -63,7 +61,7 @@ class Measuring:
         found: dict[int, list[float]] = {streams: [] for streams in STREAMS}
         for number in range(self._arguments.peak_rounds):
             for streams in rotated(STREAMS, number):
-                report = self.load(streams, self._arguments.seconds, may_fail=False)
+                report = self._calls.send(self._arguments.seconds, streams=streams)
                 self._bytes_a_call = report.data_bytes / report.calls
                 found[streams].append(report.calls_per_s)
         rates = {streams: statistics.median(each) for streams, each in found.items()}
@@ -86,22 +84,20 @@ class Measuring:
         with confirms.confirming(build.address, arguments.confirms_per_s, arguments.seconds) as confirmed:
             processes = [*build.processes, [confirmed.pid]]
             with undisturbed(kind, processes, arguments.most_foreign) as taken:
-                report = self.load(self.streams * (TIMES if kind == STORM else 1), arguments.seconds)
+                report = self._load(self.streams * (TIMES if kind == STORM else 1), arguments.seconds)
         goodput = report.data_bytes / self._bytes_a_call / arguments.seconds
         server_us = taken.measured(report).server_us
         return Measured(goodput, report.calls_per_s, confirmed.latencies_ms, confirmed.failed, server_us)
 
-    def load(self, streams: int, seconds: float, *, may_fail: bool = True) -> Report:
-        """Reserve calls."""
-        answer = 0 if may_fail else self._smallest_answer
-        load = Load(*(self._build.address, ACCEPTED, next(self._series), seconds, CONNECTIONS, streams, answer))
-        return h2load.run(load)
+    def _load(self, streams: int, seconds: float) -> Report:
+        """A load of which calls may fail."""
+        return self._calls.send(seconds, streams=streams, smallest_answer=0)
 
     def memory(self) -> Iterator[int]:
         """The server's resident KiB, after each step of a storm."""
         yield resident_kib(self._build.server_pid)
         for _ in range(MEMORY_STEPS):
-            self.load(self.streams * TIMES, self._arguments.memory_seconds / MEMORY_STEPS)
+            self._load(self.streams * TIMES, self._arguments.memory_seconds / MEMORY_STEPS)
             yield resident_kib(self._build.server_pid)
 
 

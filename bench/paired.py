@@ -13,7 +13,6 @@ for the audit: if it finds a difference, no figures are printed and the exit cod
 """
 
 import argparse
-import itertools
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,13 +20,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from holdfast_bench.load import Load, LoadFailed
+from holdfast_bench.load import LoadFailed
 
-from bench import h2load
 from bench.arguments import add_audit, add_rounds, parser_of
-from bench.builds import ACCEPTED, SOLD_OUT, Build, doing_nothing, serving, smallest_answer
+from bench.builds import ACCEPTED, SOLD_OUT, Build, doing_nothing, serving
 from bench.failures import exit_code_of
-from bench.loads import CLIENTS, Measured, found_clients, undisturbed
+from bench.loads import CLIENTS, Measured, ReserveCalls, found_clients, undisturbed
 from bench.machine import ROOT, commit_of, machine_and_commit
 from bench.paired_result import Rounds, result_at_rate, result_of
 from bench.result_files import command_line, provenance, write_result
@@ -44,9 +42,8 @@ class Slot:
 
     server: str
     load: str
-    address: str
+    calls: ReserveCalls
     processes: Sequence[Sequence[int]]  # the server's with its workers, and its Redis' if it has one
-    smallest_answer: int
 
     @property
     def key(self) -> tuple[str, str]:
@@ -55,13 +52,11 @@ class Slot:
 
 
 class Measuring:
-    """Puts loads on slots and sums up what was answered."""
+    """Puts loads on slots."""
 
     def __init__(self, slots: Sequence[Slot], arguments: argparse.Namespace) -> None:
         self._slots = slots
         self._arguments = arguments
-        self._series = itertools.count(1)
-        self.answered: dict[tuple[str, str], int] = {slot.key: 0 for slot in slots}
 
     def rounds(self, client: str, rate: float | None = None) -> tuple[Rounds, int]:
         """The rounds with one client, and how many disturbed ones were repeated; at a rate, of the accepted load."""
@@ -81,14 +76,13 @@ class Measuring:
         return measured
 
     def _measure(self, client: str, slot: Slot, rate: float | None) -> Measured:
-        arguments = self._arguments
-        load = Load(
-            *(slot.address, slot.load, next(self._series), arguments.seconds),
-            *(arguments.connections, arguments.streams, slot.smallest_answer),
-        )
+        arguments, calls = self._arguments, slot.calls
+        in_flight = {"connections": arguments.connections, "streams": arguments.streams}
         with undisturbed(" ".join(slot.key), slot.processes, arguments.most_foreign) as taken:
-            report = CLIENTS[client].run(load if rate is None else h2load.at_a_rate(load, rate))
-            self.answered[slot.key] += report.calls
+            if rate is None:
+                report = calls.send(arguments.seconds, client, **in_flight)
+            else:
+                report = calls.send_at_a_rate(arguments.seconds, rate)
         return taken.measured(report)
 
 
@@ -137,7 +131,9 @@ def measure(arguments: argparse.Namespace) -> int:
             at_rate = result_at_rate(*measuring.rounds("h2load", rate), slots[0].key)
             result["at_rate"] = {"share": arguments.rate, **at_rate}
         for name, build in builds.items():
-            audited(name, build, measuring, arguments.deadline)
+            answered = sum(slot.calls.answered for slot in slots if slot.key == (name, ACCEPTED))
+            build.check_units(answered)
+            print(f"audit of {name}: {build.audit(arguments.deadline)}", file=sys.stderr, flush=True)
     other = {"other_commit": commit_of(arguments.other)} if arguments.other else {}
     result = {**provenance(command_line("bench.paired")), **other, **result}
     if arguments.json:
@@ -168,19 +164,13 @@ def baselines(arguments: argparse.Namespace, folder: Path, held: ExitStack) -> I
     """Start the servers that do nothing."""
     for name, options in ((NOOP, []), (LEAN_NOOP, ["--lean"]))[: 1 + arguments.lean]:
         address, pid = held.enter_context(doing_nothing(folder, *options))
-        yield Slot(name, ACCEPTED, address, [[pid]], smallest_answer(address, ACCEPTED))
+        yield Slot(name, ACCEPTED, ReserveCalls(address), [[pid]])
 
 
 def slots_of(name: str, build: Build) -> Iterator[Slot]:
     """A build under each load."""
     for load in (ACCEPTED, SOLD_OUT):
-        yield Slot(name, load, build.address, build.processes, smallest_answer(build.address, load))
-
-
-def audited(name: str, build: Build, measuring: Measuring, deadline_s: float) -> None:
-    """Every call that was answered must have got its unit, and Redis and the ledger must agree."""
-    build.check_units(measuring.answered[name, ACCEPTED])
-    print(f"audit of {name}: {build.audit(deadline_s)}", file=sys.stderr, flush=True)
+        yield Slot(name, load, ReserveCalls(build.address, load), build.processes)
 
 
 def head(arguments: argparse.Namespace) -> str:

@@ -18,7 +18,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,6 +29,7 @@ from holdfast_embedded.postgres import Postgres
 
 from bench.arguments import parser_of
 from bench.backlog import OPEN_SHARDS, ORDERS, RECORD_BYTES, History, make_topics, preload
+from bench.builds import started
 from bench.cpu import cpu_s
 from bench.machine import ROOT, commit_of, machine_and_commit
 from bench.process_use import resident_kib
@@ -199,10 +200,7 @@ async def difference_of_facts(brokers: str, orders: str, histories: Sequence[His
 def servers(folder: Path, shards: int, kafka: str) -> Iterator[tuple[int, dict[str, str]]]:
     """Start new servers, but for a Kafka that is there: Postgres' pid, and the settings of programs that use them."""
     postgres, broker = Postgres(folder / "postgres"), Broker(folder / "broker", shards)
-    with ExitStack() as held:
-        for server in (postgres, *([] if kafka else [broker])):
-            held.callback(server.stop)
-            server.start()
+    with started(postgres, *([] if kafka else [broker])):
         settings = {
             "HOLDFAST_POSTGRES_DSN": postgres.address,
             "HOLDFAST_KAFKA_BROKERS": kafka or broker.address,

@@ -8,7 +8,6 @@ the ledger.
 
 import argparse
 import asyncio
-import itertools
 import subprocess
 import sys
 import tempfile
@@ -19,13 +18,11 @@ from pathlib import Path
 import grpc
 from holdfast.inventory.v1.inventory_service_pb2 import WatchSaleRequest
 from holdfast.inventory.v1.inventory_service_pb2_grpc import InventoryServiceStub
-from holdfast_bench.load import Load, Report
 
-from bench import h2load
 from bench.arguments import add_audit, add_rounds, parser_of
-from bench.builds import ACCEPTED, Build, serving, smallest_answer
+from bench.builds import ACCEPTED, Build, serving
 from bench.failures import exit_code_of
-from bench.loads import Measured, server_table, undisturbed
+from bench.loads import Measured, ReserveCalls, server_table, undisturbed
 from bench.machine import ROOT, machine_and_commit
 from bench.process_use import resident_kib
 from bench.programs import READY, ready_helper
@@ -44,8 +41,7 @@ class Measuring:
     def __init__(self, build: Build, arguments: argparse.Namespace) -> None:
         self._build = build
         self._arguments = arguments
-        self._series = itertools.count(1)
-        self._smallest_answer = smallest_answer(build.address, ACCEPTED)
+        self._calls = ReserveCalls(build.address)
         self.messages = 0  # that the watches were sent in the last slice beside them
 
     def round(self, number: int) -> Mapping[str, Measured]:
@@ -62,24 +58,17 @@ class Measuring:
         with watching(build.address, arguments.watches) if kind == WATCHED else nullcontext() as watcher:
             processes = [*build.processes, [watcher.pid] if watcher else []]
             with undisturbed(kind, processes, arguments.most_foreign) as taken:
-                report = self.load(arguments.seconds)
+                report = self._calls.send(arguments.seconds)
         if watcher and watcher.stdout:
             self.messages = int(watcher.stdout.read())
         return taken.measured(report)
-
-    def load(self, seconds: float) -> Report:
-        """Reserve calls, each accepted."""
-        load = Load(
-            *(self._build.address, ACCEPTED, next(self._series), seconds), smallest_answer=self._smallest_answer
-        )
-        return h2load.run(load)
 
     def memory(self) -> Iterator[int]:
         """The server's resident KiB, after each step of a load beside watches that stay open."""
         with watching(self._build.address, self._arguments.watches):
             yield resident_kib(self._build.server_pid)
             for _ in range(MEMORY_STEPS):
-                self.load(self._arguments.memory_seconds / MEMORY_STEPS)
+                self._calls.send(self._arguments.memory_seconds / MEMORY_STEPS)
                 yield resident_kib(self._build.server_pid)
 
 

@@ -1,9 +1,10 @@
 """One load on one strategy: its books, latencies, throughput and CPU."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from holdfast_bench.load import percentile
 
 from bench.cpu import cpu_s
 from bench.strategies import books
@@ -84,4 +85,4 @@ def percentiles(latencies_ms: Sequence[float]) -> dict[str, float]:
     ordered = sorted(latencies_ms)
     if not ordered:
         return {}
-    return {f"p{p:g}": ordered[max(math.ceil(len(ordered) * p / 100), 1) - 1] for p in PERCENTILES}
+    return {f"p{p:g}": percentile(ordered, p) for p in PERCENTILES}

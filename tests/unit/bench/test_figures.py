@@ -1,6 +1,7 @@
 """docs/performance.md says what the JSONs beside it say, and a page that says something else is found out."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 
 from bench.figures import FOLDER, PAGE, BadPage, agrees, check, value_at, with_tables
 from bench.result_files import read_results
+from bench.tables import SHAPES
 
 RESULT: dict[str, Any] = {
     "command": "python -m bench.suite steady",
@@ -57,6 +59,34 @@ def test_a_table_is_written_from_the_jsons() -> None:
     assert "| Steady | 1,000 | 1 | 999 | 1.0 | 3.0 | 4.0 | 0.1 | 0.2 | 100 | 20 |" in written
     assert with_tables(written, RESULTS) == written
     check(written.replace("after 1\n", ""), RESULTS)
+
+
+@pytest.mark.parametrize("name", ["paired", "lone", "p84", "workers"])
+def test_each_comparison_with_a_no_op_has_a_table(name: str) -> None:
+    """Of its own JSON, though all are of one kind."""
+    slot = {"calls_per_s": 2000.0, "of_the_noop": {"median": 0.9, "first": 0.8, "third": 1.0}}
+    slot |= {"p50_ms": 1.0, "p99_ms": 3.0, "p99.9_ms": 4.0}
+    result = {**RESULT, "clients": {"h2load": {"rounds": 3, "this": {"accepted": slot}}}}
+
+    written = with_tables(TABLE.replace("shapes", name), {name: result})
+
+    assert "| h2load | this | accepted | 2,000 | 0.90 (0.80-1.00) | 1.0 | 3.0 | 4.0 |  |  |" in written
+
+
+def test_no_json_lies_unused() -> None:
+    """Each has a table on the page, those of shapes all in one."""
+    shown = {*SHAPES, *re.findall(r"<!-- table: (\S+) -->", PAGE.read_text())}
+
+    assert {file.stem for file in FOLDER.glob("*.json")} <= shown
+
+
+def test_each_json_is_taken_by_a_command_of_the_page() -> None:
+    """So that all can be taken anew."""
+    page = PAGE.read_text()
+    made = {**dict.fromkeys(SHAPES, "make bench"), "growth": "-m bench.growth\n", "profiles": "-m bench.profiles\n"}
+
+    for name in read_results(FOLDER):
+        assert made.get(name, f"--json bench/results/{name}.json") in page
 
 
 @pytest.mark.parametrize(
