@@ -20,8 +20,9 @@ from holdfast.messages import held
 from holdfast_bench.load import SKU
 
 from bench.arguments import parser_of
-from bench.builds import ACCEPTED, PATIENT, Build, serving
+from bench.builds import ACCEPTED, PATIENT, AuditFailed, Build, serving
 from bench.cpu import CpuWatch
+from bench.failures import exit_code_of
 from bench.machine import ROOT, machine_and_commit
 from bench.rounds import ratios, rotated, spread
 
@@ -88,7 +89,7 @@ async def take(build: Build, rounds: int, seconds: float) -> list[Mapping[Slot, 
             taken.append(measured)
     answered = sum(one.calls for measured in taken for one in measured.values())
     if (units := await asyncio.to_thread(build.units_held, ACCEPTED)) != answered:
-        raise AssertionError(f"{answered} calls were answered by a hold, and {units} units are held")
+        raise AuditFailed(f"{answered} calls were answered by a hold, and {units} units are held")
     return taken[1:]
 
 
@@ -115,8 +116,13 @@ def table(rounds: Sequence[Mapping[Slot, Measured]]) -> str:
 
 
 def main() -> int:
-    """Measure on servers of its own."""
+    """The exit code: 0 if every call that was answered has its unit."""
     arguments = parsed()
+    return exit_code_of(lambda: compare(arguments))
+
+
+def compare(arguments: argparse.Namespace) -> int:
+    """Take the rounds and print what they came to."""
     print(machine_and_commit(), flush=True)
     with (
         tempfile.TemporaryDirectory(prefix="holdfast-coalescing-") as folder,

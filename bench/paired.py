@@ -19,6 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from holdfast_bench.load import LoadFailed
 
@@ -27,13 +28,13 @@ from bench.builds import ACCEPTED, SOLD_OUT, Build, doing_nothing, serving
 from bench.failures import exit_code_of
 from bench.loads import CLIENTS, Measured, ReserveCalls, found_clients, undisturbed
 from bench.machine import ROOT, commit_of, machine_and_commit
-from bench.paired_result import Rounds, result_at_rate, result_of
+from bench.paired_result import Key, Rounds, of_rounds, result_of
 from bench.result_files import command_line, provenance, write_result
 from bench.rounds import rotated, take_after_warm_up
 from bench.tables import at_rate_table, compared_table, paired_table
 
 NOOP, LEAN_NOOP, THIS, TWIN, OTHER = "no-op", "lean no-op", "this", "twin", "other"
-Measurements = Mapping[tuple[str, str], Measured]
+Measurements = Mapping[Key, Measured]
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Slot:
     processes: Sequence[Sequence[int]]  # the server's with its workers, and its Redis' if it has one
 
     @property
-    def key(self) -> tuple[str, str]:
+    def key(self) -> Key:
         """What a round's measurements are found by."""
         return self.server, self.load
 
@@ -124,18 +125,13 @@ def measure(arguments: argparse.Namespace) -> int:
             for name, checkout in checkouts(arguments)
         }
         slots += [slot for name, build in builds.items() for slot in slots_of(name, build)]
-        measuring = Measuring(slots, arguments)
-        result = result_of({client: measuring.rounds(client) for client in clients}, slots[0].key)
-        if arguments.rate:
-            rate = arguments.rate * result["clients"]["h2load"][THIS][ACCEPTED]["calls_per_s"]
-            at_rate = result_at_rate(*measuring.rounds("h2load", rate), slots[0].key)
-            result["at_rate"] = {"share": arguments.rate, **at_rate}
+        taken = take_all(Measuring(slots, arguments), clients, slots[0].key, arguments.rate)
+        answered = {slot.key: slot.calls.answered for slot in slots}
         for name, build in builds.items():
-            answered = sum(slot.calls.answered for slot in slots if slot.key == (name, ACCEPTED))
-            build.check_units(answered)
+            build.check_units(answered[name, ACCEPTED])
             print(f"audit of {name}: {build.audit(arguments.deadline)}", file=sys.stderr, flush=True)
     other = {"other_commit": commit_of(arguments.other)} if arguments.other else {}
-    result = {**provenance(command_line("bench.paired")), **other, **result}
+    result = {**provenance(command_line("bench.paired")), **other, **taken}
     if arguments.json:
         write_result(arguments.json, result)
     print(head(arguments))
@@ -144,9 +140,19 @@ def measure(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def take_all(measuring: Measuring, clients: Sequence[str], noop: Key, share: float | None) -> dict[str, Any]:
+    """The rounds of all clients, and those at a share of the rate that this checkout's server came to in them."""
+    result = result_of({client: measuring.rounds(client) for client in clients}, noop)
+    if share is None:
+        return result
+    rate = share * result["clients"]["h2load"][THIS][ACCEPTED]["calls_per_s"]
+    at_rate = {"share": share, **of_rounds(*measuring.rounds("h2load", rate), noop)}
+    return {**result, "at_rate": at_rate}
+
+
 def chosen_clients(arguments: argparse.Namespace) -> Sequence[str]:
     """The load generators to use; LoadFailed if one that is needed, or every one, is missing."""
-    needed = [*(arguments.clients or ()), *(["h2load"] if arguments.rate else ())]
+    needed = [*(arguments.clients or ()), *(["h2load"] if arguments.rate is not None else ())]
     for name in needed:
         if why := CLIENTS[name].missing():
             raise LoadFailed(why)

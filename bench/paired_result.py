@@ -17,17 +17,12 @@ Rounds = Sequence[Mapping[Key, Measured]]
 
 
 def result_of(taken: Mapping[str, tuple[Rounds, int]], base: Key) -> dict[str, Any]:
-    """What each client measured, and how many rounds it took; `base` is the no-op."""
+    """What each client measured in its rounds, beside the number of those that were repeated; `base` is the no-op."""
     return {"clients": {client: of_rounds(*each, base) for client, each in taken.items()}}
 
 
-def result_at_rate(rounds: Rounds, disturbed: int, base: Key) -> dict[str, Any]:
-    """The same at a rate."""
-    return {"client": "h2load", **of_rounds(rounds, disturbed, base)}
-
-
 def of_rounds(rounds: Rounds, disturbed: int, base: Key) -> dict[str, Any]:
-    """By server and load."""
+    """What one client measured, by server and load."""
     servers: dict[str, dict[str, Any]] = {}
     for server, load in rounds[0]:
         servers.setdefault(server, {})[load] = _slot(rounds, (server, load), base)

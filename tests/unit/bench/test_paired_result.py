@@ -4,7 +4,7 @@ import pytest
 from holdfast_bench.load import Report
 
 from bench.loads import Measured
-from bench.paired_result import result_at_rate, result_of
+from bench.paired_result import of_rounds, result_of
 from bench.tables import at_rate_table, compared_table, paired_table
 
 NOOP = ("no-op", "accepted")
@@ -59,7 +59,7 @@ def test_the_twin_shows_the_noise() -> None:
 
 def test_at_a_rate_the_p99_is_compared() -> None:
     """Rates are equal there; without such rounds there is no table."""
-    result = {"at_rate": {"share": 0.5, **result_at_rate(ROUNDS, 0, NOOP)}}
+    result = {"at_rate": {"share": 0.5, **of_rounds(ROUNDS, 0, NOOP)}}
 
     rows = at_rate_table(result)
 
