@@ -13,10 +13,9 @@ from bench.arguments import parser_of
 from bench.machine import ROOT
 from bench.result_files import RESULTS, Results, read_results, take_results
 from bench.tables import (
-    at_rate_table,
+    beside_noop_tables,
     growth_table,
     options_table,
-    paired_table,
     processes_table,
     profiles_table,
     shapes_table,
@@ -47,8 +46,7 @@ def of_one(name: str, table: Callable[[Results], Sequence[str]]) -> Table:
 TABLES: Mapping[str, Table] = {
     "shapes": shapes_table,
     "processes": processes_table,
-    **{name: of_one(name, paired_table) for name in ("paired", "lone", "p84", "workers")},
-    "at-rate": of_one("at-rate", at_rate_table),
+    "beside-noop": beside_noop_tables,
     "options": of_one("options", options_table),
     "growth": of_one("growth", growth_table),
     "profiles": of_one("profiles", profiles_table),

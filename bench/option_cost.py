@@ -61,7 +61,7 @@ class Measuring:
         measured = {name: self._measure(name) for name in rotated(tuple(self._builds), number)}
         figures = ", ".join(f"{name} {measured[name].server_us:.1f} us" for name in self._builds)
         print(f"round {number}: {figures}", file=sys.stderr, flush=True)
-        return measured
+        return {name: measured[name] for name in self._builds}
 
     def _measure(self, name: str) -> Measured:
         build, arguments = self._builds[name], self._arguments

@@ -6,6 +6,14 @@ from typing import Any
 from bench.result_files import Results
 
 SHAPES = ("steady", "spike", "ramp", "abundant", "sold-out", "many-sales", "cart")
+BESIDE_NOOP = {
+    "paired": "Ten connections, each with ten calls in flight",
+    "lone": "A lone caller, `--connections 1 --streams 1`",
+    "p84": "Eight connections, each with four calls in flight, `--connections 8 --streams 4`",
+    "workers": "Ten connections as above, two server processes of each build and one of the no-op, `--workers 2`",
+    "at-rate": "Half of the calls a second that *this* accepts from ten connections as above, `--rate 0.5`",
+}
+SERVERS = ("no-op", "lean no-op", "this", "twin", "other")
 LEAST_SHARE = 0.02  # of a process' CPU, to be named
 
 
@@ -81,6 +89,16 @@ def _with_quartiles(median: float, quartiles: Sequence[float]) -> str:
     return f"{median:.0f} ({quartiles[0]:.0f}-{quartiles[1]:.0f})"
 
 
+def beside_noop_tables(results: Mapping[str, Results]) -> list[str]:
+    """A table of each comparison with a no-op that is there, under what the load was."""
+    lines: list[str] = []
+    for name, caption in BESIDE_NOOP.items():
+        if name in results:
+            table = at_rate_table if "at_rate" in results[name] else paired_table
+            lines += [f"{caption}:", "", *table(results[name]), ""]
+    return lines[:-1]
+
+
 def paired_table(paired: Results) -> list[str]:
     """Each server in proportion to the no-op of its round."""
     rows = head_of(
@@ -119,10 +137,9 @@ def at_rate_table(paired: Results) -> list[str]:
 
 def slots_of(taken: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
     """Every server and load that a client measured; beside them stand the numbers of rounds."""
-    for server, loads in taken.items():
-        if isinstance(loads, dict):
-            for load, slot in loads.items():
-                yield server, load, slot
+    for server in SERVERS:
+        for load, slot in taken.get(server, {}).items():
+            yield server, load, slot
 
 
 def _rate(slot: Mapping[str, Any]) -> str:
