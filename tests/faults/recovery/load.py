@@ -6,6 +6,7 @@ import uuid
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 from holdfast.client import Client
 from holdfast.errors import (
@@ -20,6 +21,7 @@ CONFIRMS, RELEASES = 0.55, 0.15  # shares of the holds; the others are left open
 PACE_S = (0.05, 0.2)  # between a buyer's steps
 AFTER_REJECTION_S = 0.3
 MAX_QUANTITY = 1000  # of a line
+MAX_HOLD_TTL = timedelta(minutes=10)  # of the sales, and of a hold that must not expire before it is confirmed
 CONFIRMED = ReservationState.RESERVATION_STATE_CONFIRMED
 
 
@@ -97,7 +99,8 @@ class Load:
 
     async def _buy_all(self, sale_id: str, sku: str, units: int) -> None:
         reservation_id = f"rest-{uuid.uuid4().hex[:12]}"
-        answer = await self._client.reserve(sale_id, reservation_id, "who-buys-the-rest", {sku: units})
+        buyer, lines = "who-buys-the-rest", {sku: units}
+        answer = await self._client.reserve(sale_id, reservation_id, buyer, lines, hold_ttl=MAX_HOLD_TTL)
         if answer.HasField("reservation"):
             self._remember(answer.reservation)
             self._remember((await self._client.confirm(sale_id, reservation_id)).reservation)

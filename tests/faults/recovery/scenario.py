@@ -18,7 +18,7 @@ from tests import stacks
 from tests.fault_stack import FaultStack
 from tests.faults.independent_checker import SILENTLY, Told, find_violations
 from tests.faults.recovery.killed_loads import restore_through_kills
-from tests.faults.recovery.load import Answer, Load
+from tests.faults.recovery.load import MAX_HOLD_TTL, Answer, Load
 from tests.faults.recovery.reopening import NAMES_COMMAND_S, Log, Opening, reopen
 from tests.faults.recovery.stored import InLedger, InRedis, read_heads, read_ledger, read_redis
 from tests.faults.recovery.stores import (
@@ -142,7 +142,7 @@ async def open_sales(stack: LentStack) -> Load:
     """Make a sale in each shard, and block a buyer, whose orders the ledger refuses from now on."""
     names = [next(n for n in _names() if stacks.shard_of(n, SHARDS) == shard) for shard in range(SHARDS)]
     for name, hold_ttl in zip(names, HOLD_TTLS, strict=True):
-        await stack.client.create_sale(name, dict.fromkeys(SKUS, UNITS), hold_ttl=hold_ttl)
+        await stack.client.create_sale(name, dict.fromkeys(SKUS, UNITS), hold_ttl=hold_ttl, max_hold_ttl=MAX_HOLD_TTL)
     await refuse_orders_of(stack.running.addresses.postgres_dsn, BLOCKED)
     return Load(stack.client, dict.fromkeys(names, SKUS), BUYERS, seed=names[0])
 
