@@ -4,7 +4,7 @@ import asyncio
 import os
 import re
 import sys
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:  # they are in the stubs' types alone
 
 Kind = TypeVar("Kind", bound=Message)
 SHARDS = 2
-START_S = 45.0
+START_S = 90.0
 STOP_S = 30.0
 CODES = {code.value[0]: code for code in grpc.StatusCode}
 UNREACHABLE_DSN = "postgresql://127.0.0.1:1/nowhere"
@@ -77,14 +77,17 @@ async def open_shards(redis_url: str, shards: int = SHARDS, epoch: int = 1, *, a
 
 @asynccontextmanager
 async def calling(
-    address: str, *options: tuple[str, int], credentials: grpc.ChannelCredentials | None = None
+    address: str,
+    *options: tuple[str, int],
+    credentials: grpc.ChannelCredentials | None = None,
+    interceptors: Sequence[grpc.aio.ClientInterceptor] = (),
 ) -> AsyncIterator[Caller]:
     """A client with a connection of its own, in plaintext unless it has credentials."""
     all_options = [("grpc.use_local_subchannel_pool", 1), *options]
     if credentials is None:
-        channel = grpc.aio.insecure_channel(address, options=all_options)
+        channel = grpc.aio.insecure_channel(address, options=all_options, interceptors=interceptors)
     else:
-        channel = grpc.aio.secure_channel(address, credentials, options=all_options)
+        channel = grpc.aio.secure_channel(address, credentials, options=all_options, interceptors=interceptors)
     async with channel:
         yield Caller(channel, InventoryServiceStub(channel), InventoryAdminServiceStub(channel))
 

@@ -1,8 +1,8 @@
 """The load: callers who each send one Reserve after another, in a process of their own.
 
-`python -m bench.strategies.callers` reads a `Load` as JSON from its arguments and prints an `Outcome` as JSON. Ten
-callers share a connection. A caller whose call failed pauses before the next one, so that a server that is down is not
-stormed; each call has a reservation id and a buyer of its own.
+`python -m bench.strategies.callers` reads a `Load` as JSON from its arguments, prints BEGUN once its callers begin, and
+in the end an `Outcome` as JSON: a line each. Ten callers share a connection. A caller whose call failed pauses before
+the next one, so that a server that is down is not stormed; each call has a reservation id and a buyer of its own.
 """
 
 import asyncio
@@ -27,8 +27,9 @@ from holdfast_bench.load import METHOD, SKU
 from bench.strategies.http2 import DEADLINE_S, Answer, Connection
 
 CALLERS_A_CONNECTION = 10
+BEGUN = "begun"
 PAUSE_S = 0.1  # after a failed call
-CONNECT_S = 1.0
+CONNECT_S = 5.0
 SOLD_OUT = (REJECTION_REASON_SOLD_OUT, REJECTION_REASON_INSUFFICIENT_STOCK)
 
 
@@ -76,6 +77,7 @@ class Callers:
         """The whole load."""
         load, began = self._load, time.monotonic()
         self._ends = began + load.seconds
+        print(BEGUN, flush=True)
         lines = [Line(sku=SKU, quantity=1)]
         channels = [Channel(load.address) for _ in range(-(-load.callers // CALLERS_A_CONNECTION))]
         callers = [self._call_on(channels[n % len(channels)], n, lines) for n in range(load.callers)]
@@ -156,7 +158,7 @@ class Channel:
 
 def outcome_from(printed: str) -> Outcome:
     """What a process of callers has printed."""
-    return Outcome(**json.loads(printed))
+    return Outcome(**json.loads(printed.splitlines()[-1]))
 
 
 def main(load: dict[str, Any]) -> None:

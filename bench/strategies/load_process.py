@@ -9,12 +9,13 @@ from dataclasses import asdict
 from pathlib import Path
 
 from holdfast_bench.load import LoadFailed
-from holdfast_embedded.process import spawn, terminate, wait_for_exit
+from holdfast_embedded.process import spawn, terminate, wait_for_exit, wait_until
 
 from bench.machine import ROOT
 from bench.programs import ENVIRONMENT
-from bench.strategies.callers import Load, Outcome, outcome_from
+from bench.strategies.callers import BEGUN, Load, Outcome, outcome_from
 
+BEGINS_S = 60.0
 LATE_S = 60.0  # after the load's own end: deadlines of the last calls, and writing the outcome
 
 
@@ -25,6 +26,11 @@ class RunningLoad:
         self._load = load
         self._process = process
         self._output = output
+
+    def wait_until_begun(self) -> None:
+        """Return once its callers call; LoadFailed if they do not."""
+        if not wait_until(lambda: self._output.read_text().startswith(BEGUN), BEGINS_S):
+            raise LoadFailed(f"the callers of {self._load.sale_id} did not begin within {BEGINS_S:g} s")
 
     def outcome(self) -> Outcome:
         """Wait for its end; LoadFailed if the process does not end well."""

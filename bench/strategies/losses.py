@@ -90,6 +90,8 @@ def one_fault(
     with ExitStack() as held:
         wanted = [Load(each.address, sales[each.name], CALLERS, seconds, think_s=fault.think_s) for each in systems]
         loads = [held.enter_context(loading(load, folder)) for load in wanted]
+        for load in loads:
+            load.wait_until_begun()
         time.sleep(course.before_s)
         _strike(fault, systems, stores)
         outcomes = [load.outcome() for load in loads]

@@ -19,7 +19,7 @@ from bench.strategies.counter import RedisCounter
 from bench.strategies.queue import Worker
 from bench.strategies.stores import POSTGRES, REDIS, Stores
 
-START_S = 30.0
+START_S = 60.0
 SERVER, WORKER = "server", "worker"
 
 
