@@ -1,12 +1,13 @@
 """The loops over Holdfast's own Python: each case gets the answer that it is named by, so none measures an error."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
 from holdfast.inventory.v1 import inventory_service_pb2 as calls
 
-from bench.own_cost import BATCH_CASES, CASES, Messages, batch_of, calls_of, finder_of, requests, stream_messages
+from bench.own_cost import BATCH_CASES, CALLS, CASES, Messages, batch_of, calls_of, finder_of, requests, stream_messages
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -15,6 +16,17 @@ async def test_a_call_is_answered_as_its_case_says(name: str) -> None:
     response = calls.ReserveResponse.FromString(await calls_of(enough=1, **CASES[name])(requests()[0]))
 
     assert response.WhichOneof("outcome") == outcome(CASES[name])
+
+
+@pytest.mark.parametrize("name", CASES)
+async def test_every_request_of_a_script_call_is_answered_alike(name: str) -> None:
+    """The first goes alone, and the others together."""
+    answers = await asyncio.gather(*map(calls_of(**CASES[name]), requests()))
+
+    found = [calls.ReserveResponse.FromString(raw) for raw in answers]
+    assert [one.WhichOneof("outcome") for one in found] == [outcome(CASES[name])] * CALLS
+    if outcome(CASES[name]) == "reservation":
+        assert [one.reservation.position.index for one in found] == [0, *range(CALLS - 1)]
 
 
 @pytest.mark.parametrize("name", BATCH_CASES)
