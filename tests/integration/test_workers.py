@@ -84,7 +84,7 @@ async def test_two_workers_sell_out_a_sale_together_and_count_their_calls_on_one
 
 
 async def test_the_page_of_all_workers_has_each_gauge_as_a_rule_says(server: ServerProcess) -> None:
-    """Without one it would have a sample for each worker, whatever it means. The servers' checks are on the page too."""
+    """Without one it would have a sample for each worker, whatever it means. The checks of servers are there too."""
     await eventually(lambda: is_on_page(server, "\nholdfast_server_check_ok"))
     families = list(text_string_to_metric_families(await page_of(server)))
     own_gauges = {family.name for family in families if family.type == "gauge" and family.name.startswith("holdfast_")}
