@@ -74,7 +74,8 @@ local function carry_out()
   local after = total_after(item)
   local change = after - total_of(item)
   local adjustment = {body, change, after, reason, actor, shard.now, shard.epoch, shard.seq + 1, #shard.events}
-  item.available, sale.changes.items[sku] = item.available + change, true
+  item.available, item.changed = item.available + change, true
+  changes_of(sale)
   add_event(shard, stock_adjusted_event(ARGV[7], change, after))
   return adjustment_reply('ADJUSTED', adjustment)
 end

@@ -113,7 +113,7 @@ local function carry_out(sale, change)
   settings.update_ms = shard.now
   add_event(shard, sale_changed_event(settings, ARGV[6], add_items(sale, change.items)))
   if settings.release_ms > 0 then expire_overdue(shard, sale) end
-  sale.changes.settings = bytes_from_settings(settings)
+  changes_of(sale).settings = bytes_from_settings(settings)
   commit(shard)
   return sale_reply('CHANGED', sale)
 end

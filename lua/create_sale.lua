@@ -46,7 +46,7 @@ end
 local function make(sale, settings)
   for at = FIRST_ITEM, #ARGV, 3 do add_item(sale, ARGV[at], ARGV[at + 1], ARGV[at + 2]) end
   add_event(shard, sale_made_event(settings))
-  sale.changes.settings = bytes_from_settings(settings)
+  changes_of(sale).settings = bytes_from_settings(settings)
   commit(shard)
   redis.call('ZADD', KEYS[3], '+inf', name_of(sale))
   return sale_reply('MADE', sale)

@@ -19,4 +19,4 @@ for number = 1, tonumber(ARGV[3]) do
 end
 commit(shard)
 local due = redis.call('ZCOUNT', KEYS[3], '-inf', shard.now) -- sales, after what was taken back
-return reply_of(shard, {shard.expired, due > 0 and 1 or 0})
+return reply_of(shard, {shard.expired or 0, due > 0 and 1 or 0})

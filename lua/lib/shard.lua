@@ -15,15 +15,16 @@ local function read_identity()
   return string.sub(info, at + #IDENTITY_LABEL, at + #IDENTITY_LABEL + IDENTITY_LENGTH - 1)
 end
 
--- Reads the shard's state as it is, whether or not it serves; `epoch` is nil while it is blank.
+-- Reads the shard's state as it is, whether or not it serves; `epoch` is nil while it is blank. `+ 0` makes a number of a
+-- text at half of what `tonumber` costs, here and wherever a lone Reserve comes by.
 local function read_meta()
   local values = redis.call('HMGET', KEYS[1], 'epoch', 'seq', 'hash', 'time', 'owner', 'takeover_token', 'frozen',
     'settled_epoch', 'settled_seq', 'trim_seq', 'format', 'blocked')
   return {
-    epoch = tonumber(values[1]), seq = tonumber(values[2] or 0), hash = values[3] or '',
-    time = tonumber(values[4] or 0), owner = values[5], takeover_token = values[6], frozen = values[7],
-    settled_epoch = tonumber(values[8] or 0), settled_seq = tonumber(values[9] or 0),
-    trim_seq = tonumber(values[10] or 0), format = tonumber(values[11]), blocked = tonumber(values[12] or 0),
+    head = values[1] and values[1] .. '-' .. (values[2] or 0), epoch = values[1] and values[1] + 0, seq = (values[2] or 0) + 0, hash = values[3] or '',
+    time = (values[4] or 0) + 0, owner = values[5], takeover_token = values[6], frozen = values[7],
+    settled_epoch = (values[8] or 0) + 0, settled_seq = (values[9] or 0) + 0,
+    trim_seq = (values[10] or 0) + 0, format = values[11] and values[11] + 0, blocked = (values[12] or 0) + 0,
   }
 end
 
@@ -41,6 +42,7 @@ end
 
 -- Whether the caller has observed a commit that this Redis does not have: it holds an older copy of the data.
 local function went_back(meta)
+  if ARGV[1] == meta.head then return false end
   local epoch, seq = string.match(ARGV[1], '^(%d+)-(%d+)$')
   return is_before(meta.epoch, meta.seq, tonumber(epoch), tonumber(seq))
 end
@@ -60,7 +62,7 @@ end
 -- The reply to a call that would act later than its caller allows, or nil: the clock of Redis is ahead, or was ahead
 -- when the shard's last commit was made.
 local function clock_error(shard, wall_ms)
-  local latest = tonumber(ARGV[2])
+  local latest = ARGV[2] + 0
   if wall_ms > latest then return {'SHARD', 'CLOCK_AHEAD', string.format('%.0f', wall_ms)} end
   if shard.time > latest then return {'SHARD', 'TIME_AHEAD', string.format('%.0f', shard.time)} end
   return nil
@@ -72,7 +74,7 @@ local function open_shard()
   local not_serving = shard_error(shard) or clock_error(shard, wall_ms)
   if not_serving then return nil, not_serving end
   shard.now = math.max(wall_ms, shard.time)
-  shard.events, shard.sales, shard.expired = {}, {}, 0
+  shard.events, shard.sales = {}, {}
   return shard, nil
 end
 
