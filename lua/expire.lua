@@ -4,7 +4,7 @@
 KEYS   1 meta (hash)  2 outbox (stream)  3 due (zset)
        then per sale  sale, reservations (hashes), expiry (zset), buyers (hash)
 ARGV   1 observed  2 latest  3 how many sales
-Reply  {now, epoch, seq, settled epoch, settled seq, {how many holds were taken back, 1 if more is due, of any sale}}
+Reply  {now, epoch, seq, settled epoch, settled seq, how many holds were taken back, 1 if more is due, of any sale}
 Keeps  available + held + sold = total for every item; a hold ends once, and not before its time
        unless its sale was closed with a release of its holds.
 Uses   clock shard record sale settings event move commit ]]

@@ -7,7 +7,7 @@ ARGV   1 observed  2 latest  3 commits that the outbox may hold; 0: nothing new,
        5 the buyers of the requests, then the bytes of their Claims, as MessagePack's texts; read when they are first needed
        then the id of each request; then per terms  number of the sale, and the fingerprint (lib/record.lua) without a buyer
        then for a replay  HOLD | SELL  what becomes of the units; it is the only request, and has no ttl
-Reply  {now, epoch, seq, settled epoch, settled seq, results}, one result a request, the first that applies; only HELD
+Reply  {now, epoch, seq, settled epoch, settled seq, result, ..}, one result a request, the first that applies; only HELD
        and the holds taken back on the way write; and attempts, where the sale limits them. `seen` is the seq of the last commit that the answer has seen.
        CALL_AGAIN         more holds of the sale are overdue than one call takes back; its later requests say so too
        REPLAYED, record   this id and fingerprint were seen   ENDED, record, seen  so they were; the claim has ended
@@ -25,9 +25,14 @@ Reply  {now, epoch, seq, settled epoch, settled seq, results}, one result a requ
 Keeps  available + held + sold = total for every item, and none of them is ever below zero.
 Uses   clock shard record sale settings event grant move checks attempts commit
 Later  judge_shortage expire_overdue until_next_expiry seen_seq
-Later  grant commit varint load_buyers read_accounts is_over_limit book lines_in field_head add_account_names load_accounts
+Later  grant commit varint load_buyers read_accounts book lines_in field_head load_accounts
 Later  judge_repeat judge_names judge_backpressure judge_block judge_attempts judge_item_limits judge_limit judge_replay
-       count_attempt write_attempts take_back kept_units units_in name_of_limited bytes_from_record ids_of ]]
+       count_attempt write_attempts take_back kept_units units_in name_of_limited bytes_from_record ids_of
+Later  add_account_names
+Later  is_over_limit
+Later  units_from_account
+Later  name_of first_due
+Later  went_back format_error ]]
 
 local FIRST_ID = 6 -- where the ids begin in ARGV
 local FIRST_SALE, SALE_KEYS = 5, 6 -- where the keys of sales begin in KEYS, and how many each has

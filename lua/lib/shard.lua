@@ -21,7 +21,8 @@ local function read_meta()
   local values = redis.call('HMGET', KEYS[1], 'epoch', 'seq', 'hash', 'time', 'owner', 'takeover_token', 'frozen',
     'settled_epoch', 'settled_seq', 'trim_seq', 'format', 'blocked')
   return {
-    head = values[1] and values[1] .. '-' .. (values[2] or 0), epoch = values[1] and values[1] + 0, seq = (values[2] or 0) + 0, hash = values[3] or '',
+    head = values[1] and values[1] .. '-' .. (values[2] or 0), -- as the caller has what it observed
+    epoch = values[1] and values[1] + 0, seq = (values[2] or 0) + 0, hash = values[3] or '',
     time = (values[4] or 0) + 0, owner = values[5], takeover_token = values[6], frozen = values[7],
     settled_epoch = (values[8] or 0) + 0, settled_seq = (values[9] or 0) + 0,
     trim_seq = (values[10] or 0) + 0, format = values[11] and values[11] + 0, blocked = (values[12] or 0) + 0,
@@ -42,20 +43,19 @@ end
 
 -- Whether the caller has observed a commit that this Redis does not have: it holds an older copy of the data.
 local function went_back(meta)
-  if ARGV[1] == meta.head then return false end
   local epoch, seq = string.match(ARGV[1], '^(%d+)-(%d+)$')
   return is_before(meta.epoch, meta.seq, tonumber(epoch), tonumber(seq))
 end
 
 -- The reply to a call that the shard does not serve, or nil.
 local function shard_error(meta)
-  local other_format = format_error(meta)
+  local other_format = meta.format ~= FORMAT and format_error(meta)
   if other_format then return other_format end
   if meta.frozen then return {'SHARD', 'FROZEN', meta.frozen} end
   if not meta.epoch then return {'SHARD', 'BLANK', ''} end
   if meta.takeover_token then return {'SHARD', 'IN_TAKEOVER', ''} end
   if meta.owner ~= read_identity() then return {'SHARD', 'NOT_OWNED', ''} end
-  if went_back(meta) then return {'SHARD', 'WENT_BACK', string.format('%.0f-%.0f', meta.epoch, meta.seq)} end
+  if meta.head ~= ARGV[1] and went_back(meta) then return {'SHARD', 'WENT_BACK', string.format('%.0f-%.0f', meta.epoch, meta.seq)} end
   return nil
 end
 
@@ -83,7 +83,8 @@ local function seen_seq(shard)
   return #shard.events > 0 and shard.seq + 1 or shard.seq
 end
 
--- The reply of a call: moment, position of the head and of what is settled, and the script's result or results.
+-- The reply of a call: moment, position of the head and of what is settled, then the values of the script's result, or its
+-- results. Redis takes thousands of instructions for a table within a table.
 local function reply_of(shard, results)
-  return {shard.now, shard.epoch, shard.seq, shard.settled_epoch, shard.settled_seq, results}
+  return {shard.now, shard.epoch, shard.seq, shard.settled_epoch, shard.settled_seq, unpack(results)}
 end
