@@ -44,7 +44,7 @@ class CountedValkey(Valkey):
     dumps = 0
 
     def _spawn(self) -> subprocess.Popen[bytes]:
-        # little work beside the calls, none for the log of slow ones: under valgrind they are slow where the machine is busy
+        # little work beside the calls, and no log of slow ones: under valgrind all are slow when the machine is busy
         settings = self._settings() | {"hz": "1", "slowlog-log-slower-than": "-1"}
         words = chain.from_iterable((f"--{key}", value) for key, value in settings.items())
         valgrind = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={self.data_dir}/count.%p"]
