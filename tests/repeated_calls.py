@@ -8,12 +8,10 @@ from typing import Any
 
 import grpc
 
-from tests.inventory_server import Caller, call_error, calling
+from tests.inventory_server import SLOW, Caller, call_error, calling
 from tests.waiting import POLL_S
 
 ANSWERS_S = 60.0
-# A Redis that was halted for more than a second is not asked for a moment; one that was for five has perhaps done it.
-SLOW = ("STORE_UNREACHABLE", "OUTCOME_UNKNOWN")
 
 
 class UntilAnswered(grpc.aio.UnaryUnaryClientInterceptor):

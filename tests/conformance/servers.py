@@ -11,9 +11,9 @@ import grpc
 from google.protobuf.message_factory import GetMessageClass
 from holdfast.testing import InventoryServer
 
-from tests.inventory_server import Caller, calling
+from tests.inventory_server import SLOW, Caller, calling
 from tests.methods import METHODS
-from tests.repeated_calls import ANSWERS_S, SLOW, calling_until_answered, is_of_slow_redis
+from tests.repeated_calls import ANSWERS_S, calling_until_answered, is_of_slow_redis
 from tests.stack_fixture import StackFixture
 from tests.stacks import Running
 from tests.waiting import POLL_S
