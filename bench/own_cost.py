@@ -26,6 +26,7 @@ from inventory_service.domain.caller import ADMIN, READ, RESERVE, Caller
 from inventory_service.domain.heads import ObservedHeads
 from inventory_service.domain.revocations import Revocations
 from inventory_service.rpc.auth import Authenticator
+from inventory_service.rpc.call_headers import FoundMethod
 from inventory_service.rpc.middleware import Middleware
 from inventory_service.rpc.rate import CallerRate
 from inventory_service.rpc.servicers import Servicer
@@ -132,8 +133,8 @@ def finder_of(
     servicer = Servicer(stock, stock_metrics, middleware.slots, life, nothing, nothing, limit, many)
     add_InventoryServiceServicer_to_server(servicer, methods)
     found: Any = Found(f"/{SERVICE}/{method}", HEADERS + ((("authorization", f"Bearer {TOKEN}"),) if tokens else ()))
-    handlers: Any = middleware.wrap(SERVICE, methods.found)
-    return lambda: handlers.service(found)
+    method_found = FoundMethod(middleware.wrap(SERVICE, methods.found)[method])
+    return lambda: method_found.resolve_handler(found)
 
 
 def calls_of(method: str = "Reserve", **options: Any) -> Call:
