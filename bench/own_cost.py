@@ -10,7 +10,7 @@ import gc
 import itertools
 import statistics
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import uvloop
@@ -26,7 +26,7 @@ from inventory_service.domain.caller import ADMIN, READ, RESERVE, Caller
 from inventory_service.domain.heads import ObservedHeads
 from inventory_service.domain.revocations import Revocations
 from inventory_service.rpc.auth import Authenticator
-from inventory_service.rpc.call_headers import FoundMethod
+from inventory_service.rpc.call_headers import FoundMethod, Handler
 from inventory_service.rpc.middleware import Middleware
 from inventory_service.rpc.rate import CallerRate
 from inventory_service.rpc.servicers import Servicer
@@ -59,12 +59,10 @@ class Replies:
     async def run(self, _name: str, _shard: int, _keys: Sequence[str], arguments: Sequence[Any]) -> list[Any]:
         self._seq += 1
         await asyncio.sleep(0)
-        requests, now_ms = (len(arguments) - 1) // 4, NOW_MS + self._seq
-        results = [self._result(index, now_ms) for index in range(requests)]
-        return [now_ms, 1, self._seq, 0, 0, results]
-
-    def _result(self, index: int, now_ms: int) -> list[Any]:
-        return [b"HELD", index, now_ms + 600_000] if self._accepted else [b"SOLD_OUT", self._seq, -1, b"lamp", 1, 0, 1]
+        requests, now_ms = len(arguments[1]), NOW_MS + self._seq  # a byte for each request
+        held, sold_out = [b"HELD", 0, now_ms + 600_000], [b"SOLD_OUT", self._seq, -1, b"lamp", 1, 0, 1]
+        as_the_first = [1 + 256 * index * self._accepted for index in range(1, requests)]
+        return [now_ms, 1, self._seq, 0, 0, [held if self._accepted else sold_out, *as_the_first]]
 
 
 class Context:
@@ -112,18 +110,27 @@ class Found(NamedTuple):
     invocation_metadata: Any
 
 
-def finder_of(
-    method: str, *, accepted: bool = True, tokens: bool = False, rate: bool = False, enough: int = CALLS
-) -> Callable[[], Any]:
+def finder_of(method: str, **options: Any) -> Callable[[], Any]:
     """What finds a server's handler of a method."""
+    token = (("authorization", f"Bearer {TOKEN}"),) if options.get("tokens") else ()
+    found: Any = Found(f"/{SERVICE}/{method}", HEADERS + token)
+    handlers = handlers_of(interval_s=1.0 if method == "Reserve" else 0.0, **options)
+    method_found = FoundMethod(handlers[method])
+    return lambda: method_found.resolve_handler(found)
+
+
+def handlers_of(
+    *, accepted: bool = True, tokens: bool = False, rate: bool = False, enough: int = CALLS, interval_s: float = 1.0
+) -> Mapping[str, Handler]:
+    """The methods of a server, by name, without Redis, which call the script with so many requests at once."""
     registry = CollectorRegistry()
     stock_metrics, call_metrics = metrics.StockMetrics(registry), metrics.CallMetrics(registry)
     replies: Any = Replies(accepted=accepted)
-    limits = Limits(full_at=enough, interval_s=1.0 if method == "Reserve" else 0.0)
+    limits = Limits(full_at=enough, interval_s=interval_s)
     batcher = Batcher(RedisStock(replies, 1, 10**6), lambda _sale: 0, stock_metrics.observe_call, limits)
     nothing: Any = None
     verifier: Any = Verifier()
-    authenticate = Authenticator(verifier, Revocations()) if tokens else None
+    authenticate = Authenticator(verifier, Revocations()).caller_of if tokens else None
     limit = CallerRate(RateLimit(1e9, 1e9), call_metrics.count_throttled) if rate else None
     middleware = Middleware(call_metrics, authenticate, limit)
     middleware.open()
@@ -132,9 +139,7 @@ def finder_of(
     life, many = StreamLife(middleware.draining), BatchedReserves(batcher, stock)
     servicer = Servicer(stock, stock_metrics, middleware.slots, life, nothing, nothing, limit, many)
     add_InventoryServiceServicer_to_server(servicer, methods)
-    found: Any = Found(f"/{SERVICE}/{method}", HEADERS + ((("authorization", f"Bearer {TOKEN}"),) if tokens else ()))
-    method_found = FoundMethod(middleware.wrap(SERVICE, methods.found)[method])
-    return lambda: method_found.resolve_handler(found)
+    return middleware.wrap(SERVICE, methods.found)
 
 
 def calls_of(method: str = "Reserve", **options: Any) -> Call:

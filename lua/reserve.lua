@@ -4,7 +4,7 @@ KEYS   1 meta (hash)  2 outbox (stream)  3 due (zset)  4 blocked (hash)
        then per sale  sale, reservations (hashes), expiry (zset), buyers, attempts of even and of odd minutes (hashes)
 ARGV   1 observed  2 latest  3 commits that the outbox may hold; 0: nothing new, for Redis is short of memory
        4 a byte a request, the number of its terms
-       5 buyer and bytes of the Claim of each request, as MessagePack's array of texts; read when they are first needed
+       5 the buyers of the requests, then the bytes of their Claims, as MessagePack's texts; read when they are first needed
        then the id of each request; then per terms  number of the sale, and the fingerprint (lib/record.lua) without a buyer
        then for a replay  HOLD | SELL  what becomes of the units; it is the only request, and has no ttl
 Reply  {now, epoch, seq, settled epoch, settled seq, results}, one result a request, the first that applies; only HELD
@@ -41,8 +41,9 @@ local replay = (#ARGV - first_terms) % 2 == 0 and ARGV[#ARGV] -- HOLD or SELL; i
 
 -- Columns, with one value a request in each, in the order of the call; buyers and lines in the form that checks.lua has.
 -- Requests with the same sale, ttl, lines and reference share one table of terms.
-local requests = {buyers = {}, lines = {}}
-local ids, terms, claims = {}, {}, nil
+local requests = {buyers = false, lines = {}}
+local ids, claims = {unpack(ARGV, FIRST_ID, first_terms - 1)}, nil
+local terms, numbers = {}, {string.byte(ARGV[4], 1, -1)} -- `terms[numbers[at]]` are those of a request
 
 -- `held_at`: the place of the first of these requests that was granted.
 local function new_terms(number, text)
@@ -62,25 +63,22 @@ local function new_terms(number, text)
 end
 
 local function read_requests()
-  local known, lines, arguments, line_count = {}, requests.lines, ARGV, 0
-  for place = first_terms, #arguments - 1, 2 do
-    known[#known + 1] = new_terms(tonumber(arguments[place]), arguments[place + 1])
+  local lines, line_count = requests.lines, 0
+  for place = first_terms, #ARGV - 1, 2 do
+    terms[#terms + 1] = new_terms(tonumber(ARGV[place]), ARGV[place + 1])
   end
-  local numbers = {string.byte(arguments[4], 1, -1)}
   for at = 1, count do
-    local its_terms = known[numbers[at]]
+    local its_terms = terms[numbers[at]]
     local asked = its_terms.sale.asked
-    terms[at], lines[at], ids[at], asked[#asked + 1] = its_terms, its_terms.lines, arguments[FIRST_ID - 1 + at], at
+    lines[at], asked[#asked + 1] = its_terms.lines, at
     line_count = line_count + #its_terms.lines
   end
   assert(count <= 128 and line_count <= 512, 'more than one call may carry')
-  return known
 end
 
 local function read_buyers()
-  local texts, buyers = cmsgpack.unpack(ARGV[5]), requests.buyers
-  claims = {}
-  for at = 1, count do buyers[at], claims[at] = texts[2 * at - 1], texts[2 * at] end
+  local texts = {cmsgpack.unpack(ARGV[5])}
+  requests.buyers, claims = {unpack(texts, 1, count)}, {unpack(texts, count + 1)}
 end
 
 local function ids_of(sale)
@@ -102,9 +100,10 @@ local function load_sales()
 end
 
 -- A request whose id is known gets its reservation as it stands, in whatever state.
-local function judge_repeat(sale, at)
+local function judge_repeat(its_terms, at)
+  local sale = its_terms.sale
   if not claims then read_buyers() end
-  local record, fingerprint = record_of(sale, ids[at]), requests.buyers[at] .. terms[at].text
+  local record, fingerprint = record_of(sale, ids[at]), requests.buyers[at] .. its_terms.text
   if record[FINGERPRINT] ~= fingerprint and record[FINGERPRINT] ~= '' then return {'ID_REUSED'} end
   local state = effective(shard, sale, record)
   if state == HELD or state == CONFIRMED then return record_reply(shard, sale, 'REPLAYED', record) end
@@ -167,7 +166,7 @@ end
 -- The checks in their order: the first that returns a result decides. `judge` in reserve.py has the same. What few requests
 -- need is called only for them.
 local function judge(sale, its_terms, at)
-  return sale.records[ids[at]] and judge_repeat(sale, at)
+  return sale.records[ids[at]] and judge_repeat(its_terms, at)
     or not its_terms.has_names and judge_names(its_terms)
     or is_full and judge_backpressure(is_full)
     or not sale.is_usual and (judge_window(shard, sale)
@@ -188,7 +187,7 @@ end
 
 -- A replay is judged without window and attempts.
 local function judge_replay(sale, its_terms)
-  return sale.records[ids[1]] and judge_repeat(sale, 1)
+  return sale.records[ids[1]] and judge_repeat(its_terms, 1)
     or not its_terms.has_names and judge_names(its_terms)
     or judge_backpressure(is_full)
     or judge_released(sale)
@@ -199,12 +198,12 @@ local function judge_replay(sale, its_terms)
     or grant(its_terms, 1)
 end
 
-local known_terms = read_requests()
+read_requests()
 load_sales()
-for number = 1, #known_terms do known_terms[number].has_names = has_names(known_terms[number]) end
+for number = 1, #terms do terms[number].has_names = has_names(terms[number]) end
 local results = {}
 for at = 1, count do
-  local its_terms, result = terms[at], nil
+  local its_terms, result = terms[numbers[at]], nil
   local sale = its_terms.sale
   if sale.overdue_cleared == false then
     result = {'CALL_AGAIN'} -- once a request got that, the later ones of its sale must not overtake it

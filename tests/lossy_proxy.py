@@ -36,11 +36,11 @@ class LossyProxy:
         self, client_reader: asyncio.StreamReader, client_writer: asyncio.StreamWriter, host: str, port: int
     ) -> None:
         redis_reader, redis_writer = await asyncio.open_connection(host, port)
-        marked = asyncio.Event()
+        marked, over = asyncio.Event(), asyncio.Event()
         try:
             await asyncio.gather(
-                self._forward_commands(client_reader, redis_writer, marked),
-                self._forward_replies(redis_reader, client_writer, marked),
+                self._forward_commands(client_reader, redis_writer, marked, over),
+                self._forward_replies(redis_reader, client_writer, marked, over),
             )
         except ConnectionError:
             pass  # either end may disconnect
@@ -49,23 +49,38 @@ class LossyProxy:
             redis_writer.close()
 
     async def _forward_commands(
-        self, client_reader: asyncio.StreamReader, redis_writer: asyncio.StreamWriter, marked: asyncio.Event
+        self,
+        client_reader: asyncio.StreamReader,
+        redis_writer: asyncio.StreamWriter,
+        marked: asyncio.Event,
+        over: asyncio.Event,
     ) -> None:
+        """A client that leaves early does not take back what it has sent: Redis is given time to reply."""
         while command := await client_reader.read(CHUNK):
             self.marked += command.count(self._marker) > 0
             if self._marker in command and not self.lost:
                 marked.set()
             redis_writer.write(command)
+        if marked.is_set():
+            await over.wait()
         redis_writer.close()
 
     async def _forward_replies(
-        self, redis_reader: asyncio.StreamReader, client_writer: asyncio.StreamWriter, marked: asyncio.Event
+        self,
+        redis_reader: asyncio.StreamReader,
+        client_writer: asyncio.StreamWriter,
+        marked: asyncio.Event,
+        over: asyncio.Event,
     ) -> None:
-        while reply := await redis_reader.read(CHUNK):
-            if marked.is_set():
-                self.lost.append(reply)
-                if self._then == "breaks":
-                    client_writer.close()
-            else:
-                client_writer.write(reply)
+        try:
+            while reply := await redis_reader.read(CHUNK):
+                if marked.is_set():
+                    self.lost.append(reply)
+                    over.set()
+                    if self._then == "breaks":
+                        client_writer.close()
+                else:
+                    client_writer.write(reply)
+        finally:
+            over.set()
         client_writer.close()

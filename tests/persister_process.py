@@ -14,7 +14,7 @@ from holdfast_embedded.process import spawn, terminate
 from tests.shared_kafka import Kafka
 
 StartPersister = Callable[..., "Persister"]
-ENDS_S = 30.0
+ENDS_S = 60.0
 
 
 class Persister:

@@ -6,15 +6,14 @@ import re
 import signal
 import urllib.request
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import grpc
 import psutil
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from google.protobuf.message import Message
 from holdfast.inventory.v1 import inventory_admin_service_pb2 as admin
 from holdfast.inventory.v1 import inventory_service_pb2 as calls
 from holdfast.inventory.v1.events_pb2 import Compensation, ReservationFact
@@ -24,16 +23,14 @@ from holdfast_embedded.stack import Stack
 from prometheus_client.parser import text_string_to_metric_families
 from redis.asyncio import Redis
 
-from tests.inventory_server import Caller, call_error
+from tests.inventory_server import Caller
 from tests.ledger_rows import LedgerReader, Watermark, refuse_orders_of
 from tests.stacks import CommandResult, run_command, shard_of
 from tests.waiting import eventually
 
 FACTS, COMPENSATIONS = "holdfast.orders.v1", "holdfast.compensations.v1"
 ONE_LAMP, TEN_LAMPS = {"lamp": 1}, {"lamp": 10}
-SETTLES_S, SERVES_S, PAGE_S = 60.0, 60.0, 30.0
-SLOW = {"STORE_UNREACHABLE", "OUTCOME_UNKNOWN"}  # the errors while Redis is halted for seconds
-Response = TypeVar("Response", bound=Message)
+SETTLES_S, SERVES_S, AUDITS_S, PAGE_S = 60.0, 60.0, 120.0, 30.0
 _sale_numbers = itertools.count(1)
 
 
@@ -68,7 +65,7 @@ class StackFixture:
         """Make a sale whose name the test chooses."""
         stock = [Item(sku=sku, total=total) for sku, total in items.items()]
         sale = Sale(sale_id=sale_id, items=stock, **settings)
-        await call_until_answered(self.caller.admin.CreateSale, admin.CreateSaleRequest(sale=sale))
+        await self.caller.admin.CreateSale(admin.CreateSaleRequest(sale=sale), timeout=SERVES_S)
 
     async def reserve(
         self,
@@ -88,24 +85,24 @@ class StackFixture:
             hold_ttl=hold_ttl,
             reference=reference,
         )
-        return await call_until_answered(self.caller.stock.Reserve, request)
+        return await self.caller.stock.Reserve(request, timeout=SERVES_S)
 
     async def confirm(self, sale_id: str, reservation_id: str) -> calls.ConfirmReservationResponse:
         """Buy what is held."""
         request = calls.ConfirmReservationRequest(sale_id=sale_id, reservation_id=reservation_id)
-        return await call_until_answered(self.caller.stock.ConfirmReservation, request)
+        return await self.caller.stock.ConfirmReservation(request, timeout=SERVES_S)
 
     async def release(
         self, sale_id: str, reservation_id: str, spend_id: bool = False
     ) -> calls.ReleaseReservationResponse:
         """Give back what is held, or spend the id."""
         request = calls.ReleaseReservationRequest(sale_id=sale_id, reservation_id=reservation_id, spend_id=spend_id)
-        return await call_until_answered(self.caller.stock.ReleaseReservation, request)
+        return await self.caller.stock.ReleaseReservation(request, timeout=SERVES_S)
 
     async def get(self, sale_id: str, reservation_id: str) -> Reservation:
         """Read a reservation."""
         request = calls.GetReservationRequest(sale_id=sale_id, reservation_id=reservation_id)
-        return (await call_until_answered(self.caller.stock.GetReservation, request)).reservation
+        return (await self.caller.stock.GetReservation(request, timeout=SERVES_S)).reservation
 
     async def stock(self, sale_id: str, sku: str = "lamp") -> Stock:
         """Read an item."""
@@ -114,12 +111,27 @@ class StackFixture:
 
     async def sale(self, sale_id: str) -> Sale:
         """Read a sale."""
-        return (await call_until_answered(self.caller.stock.GetSale, calls.GetSaleRequest(sale_id=sale_id))).sale
+        request = calls.GetSaleRequest(sale_id=sale_id)
+        return (await self.caller.stock.GetSale(request, timeout=SERVES_S)).sale
+
+    async def audited(self, sale_id: str) -> admin.AuditSaleResponse:
+        """The audit of a sale, asked for again where the ledger was too slow."""
+
+        async def asked() -> admin.AuditSaleResponse | None:
+            """The sale is audited."""
+            try:
+                return await self.caller.admin.AuditSale(admin.AuditSaleRequest(sale_id=sale_id), timeout=SERVES_S)
+            except grpc.aio.AioRpcError as error:
+                if error.code() is not grpc.StatusCode.UNAVAILABLE:
+                    raise
+                return None
+
+        return await eventually(asked, AUDITS_S)
 
     async def block(self, buyer_id: str) -> None:
         """Block a buyer."""
         request = admin.BlockBuyerRequest(buyer_id=buyer_id, reason="a test")
-        await call_until_answered(self.caller.admin.BlockBuyer, request)
+        await self.caller.admin.BlockBuyer(request, timeout=SERVES_S)
 
     async def refuse_orders_of(self, buyer_id: str) -> None:
         """Let the ledger refuse a buyer's orders, which the shards grant, because they do not know of the block.
@@ -153,11 +165,16 @@ class StackFixture:
             key = f"holdfast:{{{self.shard_of(sale_id)}}}:reservations:default/{sale_id}"
             return bool(await redis.hexists(key, reservation_id))
 
-    async def open_holds(self, shard: int) -> int:
-        """How many holds a shard has in Redis."""
+    async def open_holds(self, shard: int, but_of: str) -> int:
+        """How many holds a shard has in Redis, without those of one sale."""
         async with self.redis() as redis:
             kept = [key async for key in redis.scan_iter(f"holdfast:{{{shard}}}:expiry:*")]
-            return sum([await redis.zcard(key) for key in kept])
+            return sum([await redis.zcard(key) for key in kept if not key.endswith(f"/{but_of}")])
+
+    async def outbox_length(self, shard: int) -> int:
+        """How many commits Redis still keeps for the ledger."""
+        async with self.redis() as redis:
+            return int(await redis.xlen(f"holdfast:{{{shard}}}:outbox"))
 
     async def settled(self, sale_id: str) -> None:
         """Return when all commits of the sale's shard are applied, settled and published, and Redis has that report."""
@@ -166,7 +183,7 @@ class StackFixture:
     async def _is_settled(self, shard: int) -> bool:
         async with self.redis() as redis:
             meta = await redis.hgetall(f"holdfast:{{{shard}}}:meta")
-            waiting = await redis.xlen(f"holdfast:{{{shard}}}:outbox")
+        waiting = await self.outbox_length(shard)
         head, settled = ((int(meta.get(f"{of}epoch", 0)), int(meta.get(f"{of}seq", 0))) for of in ("", "settled_"))
         watermark = await self.ledger.watermark(shard)
         assert watermark == Watermark(head, head, head, ""), f"Redis is at {head}, the ledger is at {watermark}"
@@ -247,18 +264,3 @@ class StackFixture:
     async def run(self, *arguments: str, **changed: str) -> CommandResult:
         """Run one of the service's programs with the stack's settings: `audit`, `init`."""
         return await run_command(self.running, *arguments, **changed)
-
-
-async def call_until_answered(call: Callable[..., Awaitable[Response]], request: Message) -> Response:
-    """Return the response of a call; it is retried while Redis does not answer in time, and for no other error."""
-
-    async def is_answered() -> Response | None:
-        """The server got an answer from Redis."""
-        try:
-            return await call(request, timeout=SERVES_S)
-        except grpc.aio.AioRpcError as error:
-            if call_error(error).reason in SLOW:
-                return None
-            raise
-
-    return await eventually(is_answered, SERVES_S)

@@ -10,7 +10,7 @@ from google.protobuf.message_factory import GetMessageClass
 from tests.inventory_server import CallError, call_error, first_answer_to
 from tests.methods import METHODS
 
-TIMEOUT_S = 30.0
+TIMEOUT_S = 120.0  # also of streams, which some tests keep open throughout
 
 
 class TokenCaller:

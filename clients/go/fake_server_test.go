@@ -93,6 +93,13 @@ func (f *fakeServer) listen(t *testing.T) grpc.DialOption {
 	return grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) })
 }
 
+// patient is a policy whose patience outlasts every other limit of a test.
+func patient() RetryPolicy {
+	policy := quick()
+	policy.Overall, policy.Attempt, policy.LedgerAttempt = 5*time.Minute, 5*time.Minute, 5*time.Minute
+	return policy
+}
+
 // client returns one of the server.
 func (f *fakeServer) client(t *testing.T, options ...Option) *Client {
 	t.Helper()
@@ -115,7 +122,7 @@ func quick() RetryPolicy {
 // short is the same with little patience.
 func short() RetryPolicy {
 	policy := quick()
-	policy.Overall = 200 * time.Millisecond
+	policy.Overall = time.Second
 	return policy
 }
 
@@ -144,7 +151,7 @@ func within[Value any](t *testing.T, channel <-chan Value) (value Value) {
 	t.Helper()
 	select {
 	case value = <-channel:
-	case <-time.After(5 * time.Second):
+	case <-time.After(30 * time.Second):
 		t.Fatal("it did not happen")
 	}
 	return value

@@ -159,7 +159,7 @@ func TestAStreamThatStaysLostIsUnknownForWhatWasSent(t *testing.T) {
 	requests <- lamp("r-0")
 	go func() {
 		defer close(requests)
-		for begun := time.Now(); fake.count() < 2 && time.Since(begun) < 10*time.Second; {
+		for begun := time.Now(); fake.count() < 2 && time.Since(begun) < 30*time.Second; {
 			time.Sleep(time.Millisecond)
 		}
 		requests <- lamp("r-1")
@@ -192,7 +192,7 @@ func TestThePatienceIsThatOfEachRequest(t *testing.T) {
 	go func() {
 		defer close(requests)
 		requests <- lamp("r-0")
-		for number := 1; time.Since(begun) < 5*time.Second; number++ {
+		for number := 1; time.Since(begun) < 60*time.Second; number++ {
 			select {
 			case <-ended:
 				return
@@ -209,7 +209,7 @@ func TestThePatienceIsThatOfEachRequest(t *testing.T) {
 			}
 			continue
 		}
-		if time.Since(begun) > 4*time.Second || !errors.Is(result.Err, ErrTryLater) {
+		if time.Since(begun) > 30*time.Second || !errors.Is(result.Err, ErrTryLater) {
 			t.Error(result.Err, time.Since(begun))
 		}
 		close(ended)
@@ -279,7 +279,7 @@ func TestAServerThatAnswersNothingIsLeft(t *testing.T) {
 
 	results := collect(t, fake.client(t, WithRetryPolicy(policy)), context.Background(), sendAll(lamps(2)))
 
-	if !results["r-1"].Outcome.Held() || fake.count() != 2 {
+	if !results["r-1"].Outcome.Held() || fake.count() < 2 {
 		t.Error(results, fake.count())
 	}
 }
@@ -322,18 +322,19 @@ func TestNoMoreIsTakenThanTheWindowHas(t *testing.T) {
 	go func() {
 		defer close(requests)
 		taken := 0
-		full := time.AfterFunc(500*time.Millisecond, func() { close(stop) })
+		full := time.AfterFunc(20*time.Second, func() { close(stop) })
 		for _, request := range lamps(window + 50) {
 			requests <- request
 			select {
 			case <-stop:
-				full = nil
 			default:
-				taken++
+				if taken++; taken == window {
+					full.Reset(500 * time.Millisecond) // in which one more could be taken
+				}
 			}
 		}
-		if full != nil {
-			full.Stop()
+		if full.Stop() {
+			close(stop)
 		}
 		takenAtFirst <- taken
 	}()

@@ -61,10 +61,13 @@ class Server(Process):
         return "\n".join([f"The end of {self.log_path}:", *lines])
 
     def _start_once(self, deadline: float) -> bool:
-        """Start the process once; True when it answers, False when it exits or the deadline passes."""
+        """Start the process once; True when it answers, False when it exits or the deadline passes.
+
+        A process that has answered is not asked again: one that is halted then would be started a second time.
+        """
         self._process = self._spawn()
-        wait_until(lambda: not self.is_running or self._is_ready(), deadline - time.monotonic())
-        return self.is_running and self._is_ready()
+        ended = wait_until(lambda: not self.is_running or self._is_ready(), deadline - time.monotonic())
+        return ended and self.is_running
 
 
 class KafkaServer(Server):

@@ -185,10 +185,14 @@ class Middleware:
     def _caller_check(self, method: MethodClass) -> Callable[[ServicerContext[Any, Any]], None]:
         """The checks of who calls a method, and how often."""
         authenticate, rate = self.authenticate, self._rate if method.is_charged else None
+        lacks_scope = method.scopes.isdisjoint
 
         def check(context: ServicerContext[Any, Any]) -> None:
             if authenticate is not None:
-                _check_scope(authenticate(context), method)
+                caller = authenticate(context)
+                if lacks_scope(caller.scopes):
+                    raise _scope_missing(caller, method)
+                current_caller.set(caller)
             if rate is not None:
                 rate.charge(context)
 
@@ -210,12 +214,9 @@ class Middleware:
                 self._idle.set()
 
 
-def _check_scope(caller: Caller, method: MethodClass) -> None:
-    """Let the call be its caller's, if that may make it."""
-    if method.scopes.isdisjoint(caller.scopes):
-        log.debug("caller_refused", problem="scope_missing", scope=method.weakest_scope, **caller.named)
-        raise CallFailed(Failure(reasons.ERROR_REASON_SCOPE_MISSING, {"scope": method.weakest_scope}))
-    current_caller.set(caller)
+def _scope_missing(caller: Caller, method: MethodClass) -> CallFailed:
+    log.debug("caller_refused", problem="scope_missing", scope=method.weakest_scope, **caller.named)
+    return CallFailed(Failure(reasons.ERROR_REASON_SCOPE_MISSING, {"scope": method.weakest_scope}))
 
 
 def _failed(reason: int) -> CallFailed:

@@ -40,7 +40,7 @@ from inventory_service.adapters.tokens.key_files import KeyFiles
 from inventory_service.domain.heads import ObservedHeads
 from inventory_service.domain.keys import shard_of
 from inventory_service.domain.revocations import Revocations
-from inventory_service.rpc.auth import Authenticator
+from inventory_service.rpc.auth import Authenticate
 from inventory_service.rpc.calls.watches import WatchMessages
 from inventory_service.rpc.middleware import Middleware
 from inventory_service.rpc.rate import CallerRate
@@ -220,7 +220,7 @@ def build_server(
 
 def _middleware(
     call_metrics: metrics.CallMetrics,
-    authenticate: Authenticator | None,
+    authenticate: Authenticate | None,
     rate: CallerRate | None,
     stream_tokens: StreamTokens | None,
 ) -> Middleware:

@@ -25,6 +25,17 @@ local function book(sale, buyer, units, state, sign, discarded)
   changed[buyer] = true
 end
 
+-- Notes whether a hold that ended at `expire_ms`, and does so no more, may have been the first of its sale to end.
+local function note_first(sale, expire_ms)
+  if expire_ms <= sale.due_ms or sale.settings.release_ms > 0 then sale.changes.is_first_gone = true end
+end
+
+local function drop_end(sale, id, expire_ms)
+  local ended = sale.changes.ended
+  ended[#ended + 1] = id
+  note_first(sale, expire_ms)
+end
+
 -- Moves a reservation on to `state` and the units `after`, by default the usual ones, or spends the id of a NEW one: the one
 -- place where an event of a reservation is added, but for the first one of those that Reserve makes. Its items and buyer
 -- must have been read.
@@ -39,7 +50,7 @@ local function move(shard, sale, id, record, state, after, discarded)
   record[EPOCH], record[SEQ], record[INDEX] = shard.epoch, shard.seq + 1, #shard.events
   add_event(shard, change_event(record, previous, (was_unusual or record[UNITS]) and before, discarded))
   sale.records[id], sale.changes.records[id] = record, true
-  if previous == HELD and state ~= HELD then table.insert(sale.changes.ended, id) end
+  if previous == HELD and state ~= HELD then drop_end(sale, id, record[EXPIRE_MS]) end
 end
 
 -- Notes when a hold ends.
@@ -52,7 +63,8 @@ end
 
 -- Lets a hold end later; a move follows.
 local function extend(sale, id, record, expire_ms)
-  record[EXPIRE_MS], sale.changes.has_extended = expire_ms, true
+  note_first(sale, record[EXPIRE_MS])
+  record[EXPIRE_MS] = expire_ms
   add_end(sale, id, expire_ms)
 end
 

@@ -19,7 +19,7 @@ from tests.clients.test_go import NO_PROXY_REACHED
 from tests.waiting import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
-INSTALL_S, RUN_S = 300.0, 90.0
+INSTALL_S, RUN_S, ENDS_S = 300.0, 200.0, 60.0
 UNITS = 12_345  # of the sale of the interrupted run, and of no other
 BENCH = (sys.executable, "-m", "holdfast.cli", "bench")
 
@@ -51,7 +51,7 @@ def environment(ghz: str, address: str) -> dict[str, str]:
 
 def test_a_shape_runs_and_its_books_are_right(ghz: str, address: str) -> None:
     """Every call is answered, each of the few units is held once, and the ledger says the same."""
-    command = [*BENCH, "sold-out", "--seconds", "4", "--scale", "0.2", "--audit", "--json"]
+    command = [*BENCH, "sold-out", "--seconds", "8", "--scale", "0.2", "--audit", "--json"]
 
     done = subprocess.run(
         command, env=environment(ghz, address), capture_output=True, text=True, timeout=RUN_S, check=False
@@ -59,9 +59,11 @@ def test_a_shape_runs_and_its_books_are_right(ghz: str, address: str) -> None:
 
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
-    assert (result["audited"], result["units"]["taken"], result["codes"].keys()) == (True, 1000, {"OK"})
-    assert result["calls"] == result["units"]["calls_accepted"] + result["units"]["calls_rejected"]
-    assert sum(count for _, count in result["histogram"]) == sum(result["over_time"]["ok"]) == result["calls"]
+    assert (result["audited"], result["units"]["taken"]) == (True, 1000)
+    assert result["codes"].keys() <= {"OK", "Unavailable"}  # while Redis is halted for more than a second
+    answered = result["units"]["calls_accepted"] + result["units"]["calls_rejected"]
+    assert answered == result["codes"]["OK"] == sum(result["over_time"]["ok"])
+    assert sum(count for _, count in result["histogram"]) == sum(result["codes"].values()) == result["calls"]
 
 
 def test_the_benchmark_of_all_shapes_runs(ghz: str, tmp_path: Path) -> None:
@@ -91,17 +93,22 @@ async def test_an_interrupted_run_leaves_nothing_open(ghz: str, address: str, tm
             *BENCH, str(odd), env=environment(ghz, address), stderr=asyncio.subprocess.PIPE
         )
         try:
-            sale = await eventually(lambda: selling(client))
+            sale = await eventually(lambda: selling(client), ENDS_S)
             process.send_signal(signal.SIGINT)
-            _, errors = await asyncio.wait_for(process.communicate(), 30)
+            _, errors = await asyncio.wait_for(process.communicate(), ENDS_S)
         finally:
             if process.returncode is None:
                 process.kill()
 
-        sale = (await client.get_sale(sale.sale_id)).sale
         assert (process.returncode, errors) == (130, b"holdfast: interrupted; its sales are closed\n")
-        assert sale.state == SaleState.SALE_STATE_CLOSED
-        assert (sale.items[0].held, sale.items[0].available) == (0, UNITS)
+        assert (await client.get_sale(sale.sale_id)).sale.state == SaleState.SALE_STATE_CLOSED
+        await eventually(lambda: is_all_back(client, sale.sale_id))
+
+
+async def is_all_back(client: Client, sale_id: str) -> bool:
+    """Nothing of a sale is held any more; many holds are released by and by."""
+    [item] = (await client.get_sale(sale_id)).sale.items
+    return (item.held, item.available) == (0, UNITS)
 
 
 async def selling(client: Client) -> Sale | None:

@@ -39,7 +39,7 @@ async def test_each_broker_may_be_lost_for_a_while(stack: FaultStack, cluster: K
         await eventually(lambda: is_under_way(stack, crowd), APPLIED_S)
         for node, broker in cluster.brokers.items():
             broker.kill()
-            await eventually(acknowledges_more(crowd))
+            await eventually(acknowledges_more(crowd), APPLIED_S)
             meta = await stack.meta(shard)
             head = int(meta["epoch"]), int(meta["seq"])
             await eventually(partial(has_applied, stack, shard, head), APPLIED_S)
@@ -57,10 +57,10 @@ async def test_a_single_broker_confirms_nothing_and_no_commit_is_lost(stack: Fau
         await eventually(lambda: is_under_way(stack, crowd), APPLIED_S)
         for node in (1, 2):
             cluster.brokers[node].kill()
-        await eventually(acknowledges_more(crowd))
+        await eventually(acknowledges_more(crowd), APPLIED_S)
         for node in (1, 2):
             await asyncio.to_thread(cluster.start_again, node)
-        await eventually(acknowledges_more(crowd))
+        await eventually(acknowledges_more(crowd), APPLIED_S)
         crowd.stop_buying()
 
     assert await find_violations(stack, crowd.sale_id, crowd.acknowledged) == []
@@ -80,9 +80,9 @@ async def test_a_topic_deleted_and_made_again_loses_nothing(
     async with crowd.buying():
         await eventually(lambda: is_under_way(stack, crowd), APPLIED_S)
         await asyncio.to_thread(cluster.admin.delete_topics, [topic])
-        await eventually(acknowledges_more(crowd))
+        await eventually(acknowledges_more(crowd), APPLIED_S)
         await make_topics_again(cluster)
-        await eventually(acknowledges_more(crowd))
+        await eventually(acknowledges_more(crowd), APPLIED_S)
         crowd.stop_buying()
 
     assert await find_violations(stack, crowd.sale_id, crowd.acknowledged) == []
@@ -97,11 +97,11 @@ async def test_unread_commits_of_a_deleted_topic_are_sent_again(stack: FaultStac
         await eventually(lambda: is_under_way(stack, crowd), APPLIED_S)
         with stack.halted("persist"):
             unread = await end_of_commits(cluster, shard)
-            await eventually(acknowledges_more(crowd))
+            await eventually(acknowledges_more(crowd), APPLIED_S)
             await asyncio.to_thread(cluster.admin.delete_topics, [COMMITS])
             await make_topics_again(cluster)
             await eventually(lambda: ends_after(cluster, shard, unread), CUT_S)
-        await eventually(acknowledges_more(crowd))
+        await eventually(acknowledges_more(crowd), APPLIED_S)
         crowd.stop_buying()
 
     assert await find_violations(stack, crowd.sale_id, crowd.acknowledged) == []
@@ -118,12 +118,12 @@ async def test_commits_removed_by_retention_are_sent_again_from_the_outbox(
         await eventually(lambda: is_under_way(stack, crowd), APPLIED_S)
         await stack.take_down("persist")
         unread = await end_of_commits(cluster, shard)
-        await eventually(acknowledges_more(crowd))
+        await eventually(acknowledges_more(crowd), APPLIED_S)
         await asyncio.to_thread(cluster.admin.set_topic, COMMITS, {"retention.ms": "1"})
         await eventually(lambda: begins_after(cluster, shard, unread), CUT_S)
         await asyncio.to_thread(cluster.admin.set_topic, COMMITS, {"retention.ms": WEEK_MS})
         await stack.bring_up("persist")
-        await eventually(acknowledges_more(crowd))
+        await eventually(acknowledges_more(crowd), APPLIED_S)
         crowd.stop_buying()
 
     assert await find_violations(stack, crowd.sale_id, crowd.acknowledged) == []

@@ -1,6 +1,8 @@
 """Asks the server for tests and a real one the same, and compares what they answer."""
 
 import asyncio
+import math
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from datetime import timedelta
@@ -16,13 +18,14 @@ class Both:
     """The two, and how often each method was answered with each code."""
 
     def __init__(self, double: Double, processes: Processes, prefix: str) -> None:
-        self._double = double
+        self._double, self._processes = double, processes
+        self._told_at = time.monotonic()
         self._told = Answers(double, prefix), Answers(processes, prefix)
         self.outcomes: Counter[str] = Counter()
 
     async def ask(self, method: str, build: Message | Callable[[Answers], Message]) -> list[str]:
         """What both answer; a request may be made from what its server told before."""
-        await self._double.pass_time(timedelta(milliseconds=1))  # as it does between calls of a real server
+        await self._follow()
         requests = [build if isinstance(build, Message) else build(each) for each in self._told]
         of_double, of_processes = [
             await each.to(method, request) for each, request in zip(self._told, requests, strict=True)
@@ -31,6 +34,17 @@ class Both:
         assert of_double == of_processes, f"call {self.outcomes.total()}: {method} {requests[1]}\n{difference}"
         self.outcomes[of_double[0]] += 1
         return of_double
+
+    async def pass_time(self, passed: timedelta) -> None:
+        """Let time pass for both."""
+        await self._processes.pass_time(passed)
+        await self._follow()
+
+    async def _follow(self) -> None:
+        """Let as much time pass in the one as has passed by itself in the other: a limit by the minute goes by it."""
+        now = time.monotonic()
+        await self._double.pass_time(timedelta(milliseconds=math.ceil((now - self._told_at) * 1000)))
+        self._told_at = now
 
     async def recorded(self, refusable: Iterable[tuple[str, str]] = ()) -> None:
         """Wait until the ledgers have all that was done, and have judged these: sale and reservation."""

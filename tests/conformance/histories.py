@@ -20,6 +20,7 @@ from tests.conformance.sale_steps import SaleSteps, Step, as_it_is
 BUYERS = ("ann", "bob", "cid")
 REFUSED_BUYER = "rob"  # whose orders the ledger refuses
 BLOCKED_BUYER = "dot"  # who is blocked after the first round
+SHORT_S = 500  # less than a sale's default, and far more than a history takes: no hold ends by itself meanwhile
 WHOLE_LIST = 1000  # other tests may have blocked buyers of the same tenant, so that a short page would end elsewhere
 
 
@@ -132,7 +133,7 @@ class History(SaleSteps):
             reference=self._random.choice(("", "", "order-1")),
         )
         if self._random.random() < 0.2:
-            claim.hold_ttl.seconds = self._random.choice((60, 7200))
+            claim.hold_ttl.seconds = self._random.choice((SHORT_S, 7200))
         return Claim(claim.sale_id, claim.reservation_id, claim)
 
     def _lines(self) -> dict[str, int]:
@@ -174,7 +175,7 @@ class History(SaleSteps):
         return self._move("ReleaseReservation", calls.ReleaseReservationRequest, claim, reason="no", spend_id=spends)
 
     def _extend(self, claim: Claim | None = None) -> Step:
-        ttl = Duration(seconds=self._random.choice((60, 1200, 7200)))
+        ttl = Duration(seconds=self._random.choice((SHORT_S, 1200, 7200)))
         return self._move("ExtendReservation", calls.ExtendReservationRequest, claim, hold_ttl=ttl)
 
     def _change(self) -> Step:

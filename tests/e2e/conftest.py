@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from tests.inventory_server import calling
+from tests.repeated_calls import calling_until_answered
 from tests.stack_fixture import StackFixture
 from tests.stacks import Running, running
 
@@ -33,12 +33,12 @@ def archiving_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runnin
 @pytest.fixture
 async def stack(usual_stack: Running) -> AsyncIterator[StackFixture]:
     """The stack with default settings, and a gRPC channel of this test."""
-    async with calling(usual_stack.stack.addresses.listen) as caller:
+    async with calling_until_answered(usual_stack.stack.addresses.listen) as caller:
         yield StackFixture(usual_stack.stack, caller, usual_stack.log)
 
 
 @pytest.fixture
 async def archiving(archiving_stack: Running) -> AsyncIterator[StackFixture]:
     """The archiving stack, and a gRPC channel of this test."""
-    async with calling(archiving_stack.stack.addresses.listen) as caller:
+    async with calling_until_answered(archiving_stack.stack.addresses.listen) as caller:
         yield StackFixture(archiving_stack.stack, caller, archiving_stack.log)

@@ -12,7 +12,6 @@ from tests.stack_fixture import StackFixture
 from tests.stacks import shell_environment
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "clients" / "examples"
-SESSION_S = "3"  # after which Kafka gives the partitions of one that was killed to the next
 
 
 class FactConsumer:
@@ -20,7 +19,7 @@ class FactConsumer:
 
     def __init__(self, script: str, environment: Mapping[str, str], folder: Path) -> None:
         self._script = EXAMPLES / script
-        self._environment = {**environment, "HOLDFAST_KAFKA_SESSION_TIMEOUT_S": SESSION_S}
+        self._environment = environment
         self._folder = folder
         self._output = folder / "output"
         self._process: subprocess.Popen[bytes] | None = None

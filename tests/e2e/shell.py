@@ -6,7 +6,7 @@ from pathlib import Path
 
 NOT_SENT, UNKNOWN = 2, 3  # of a command whose server was halted for some seconds
 TIMES = 5
-COMMAND_S = 60.0
+COMMAND_S = 150.0  # an audit alone waits for a minute for the ledger
 
 
 def run(command: Sequence[str | Path], environment: Mapping[str, str]) -> "subprocess.CompletedProcess[str]":

@@ -30,6 +30,7 @@ async def test_reserve_fails_while_the_outbox_is_full(archiving: StackFixture) -
 
     async with archiving.without("persist"):
         granted = await sell_until_rejected(archiving, full)
+        waiting = await archiving.outbox_length(0)  # a sale that another test left may have been archived meanwhile
         rejected = await error_of(archiving.reserve(full, "one-more"))
         repeated = await archiving.reserve(full, "r-0")
         confirmed = await archiving.confirm(full, "r-0")
@@ -38,7 +39,8 @@ async def test_reserve_fails_while_the_outbox_is_full(archiving: StackFixture) -
     await eventually(lambda: grants(archiving, full), DRAINS_S)
     await archiving.settled(full)
 
-    assert granted == OUTBOX_LIMIT
+    assert waiting == OUTBOX_LIMIT
+    assert OUTBOX_LIMIT / 2 < granted <= OUTBOX_LIMIT
     assert code_and_reason(rejected) == (StatusCode.UNAVAILABLE, "LEDGER_BEHIND", True)
     assert (repeated.replayed, repeated.reservation.state) == (True, HELD)
     assert confirmed.reservation.state == CONFIRMED
@@ -64,7 +66,7 @@ async def test_reserve_fails_while_redis_is_short_of_memory(archiving: StackFixt
                 rejected = await next_rejection(archiving, sale)
                 share = await archiving.metric("serve", "holdfast_redis_memory_used_ratio")
                 in_use = (await redis.info("memory"))["used_memory"]
-                commits = await redis.xlen(f"holdfast:{{{archiving.shard_of(sale)}}}:outbox")
+                commits = await archiving.outbox_length(archiving.shard_of(sale))
                 repeated = await archiving.reserve(sale, "known")
                 confirmed = await archiving.confirm(sale, "known")
             await eventually(lambda: grants(archiving, sale), DRAINS_S)

@@ -77,7 +77,10 @@ def test_a_blocked_buyer_gets_nothing(shell: dict[str, str]) -> None:
 def test_a_file_is_reserved_once_and_what_it_held_is_listed_watched_and_audited(
     shell: dict[str, str], tmp_path: Path
 ) -> None:
-    """Sixty requests for fifty lamps, run twice: the second run hears the first one's answers, and holds no more."""
+    """Sixty requests for fifty lamps, run twice: the second run hears the first one's answers, and holds no more.
+
+    What the first run says of repeats is chance: it repeats a call itself whose answer takes more than two seconds.
+    """
     orders, listed = tmp_path / "orders.csv", ("reservation", "list", "--sale", "cli-many", "--all", "--jsonl")
     rows = "".join(f"r-{number},buyer-{number},lamp=1\n" for number in range(60))
     orders.write_text(f"reservation_id,buyer_id,lines\n{rows}")
@@ -87,7 +90,7 @@ def test_a_file_is_reserved_once_and_what_it_held_is_listed_watched_and_audited(
 
     assert [done.returncode for done in runs] == [1, 1], runs
     assert [done.stderr for done in runs] == ["60 requests: 50 held, 10 sold out\n"] * 2
-    assert [done.stdout.count("(a repeat)") for done in runs] == [0, 50]
+    assert runs[1].stdout.count("(a repeat)") == 50
     asyncio.run(eventually(lambda: len(holdfast(shell, *listed).stdout.splitlines()) == 50, RECORDS_S))
     with subprocess.Popen(
         [*HOLDFAST, "sale", "watch", "cli-many", "--json"], env=shell, stdout=PIPE, text=True

@@ -22,7 +22,7 @@ from tests.stacks import Running
 from tests.waiting import LONG_S, POLL_S
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "cookbook.md"
-COMMAND_S = 60.0
+COMMAND_S = 150.0
 # What differs from run to run. A text among these is learned: later commands of the page name it as the page shows it.
 VARYING = {
     *("create_time", "update_time", "start_time", "expire_time", "close_time", "read_time", "complete_time"),

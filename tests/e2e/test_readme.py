@@ -11,7 +11,7 @@ from holdfast_embedded.stack import DEFAULT_LISTEN
 from tests.stacks import Running
 
 ROOT = Path(__file__).resolve().parents[2]
-RUN_S = 60.0
+RUN_S = 150.0
 # What the examples of docs/client.md leave: one of two lamps came back and was discarded, and twenty were added.
 LEFT = """
 [line] = shop.get_reservation("lamps", "cart-7").reservation.lines

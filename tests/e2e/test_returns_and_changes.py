@@ -10,8 +10,9 @@ from holdfast.inventory.v1 import reservation_pb2 as states
 from holdfast.inventory.v1.reservation_pb2 import Line, Reservation
 
 from tests.e2e.archived_sales import ARCHIVES_S, is_archived, sale_with_archived_reservations
-from tests.inventory_server import Caller, calling
+from tests.inventory_server import Caller
 from tests.ledger_rows import Balance, Row
+from tests.repeated_calls import calling_until_answered
 from tests.stack_fixture import StackFixture, Stock
 from tests.waiting import eventually
 
@@ -23,7 +24,7 @@ async def test_an_archived_purchase_is_returned_once(archiving: StackFixture) ->
     """Two callers at once hear of one return; after it was archived again, the rest comes back and leaves the sale."""
     sale = await sale_with_archived_reservations(archiving)
 
-    async with calling(archiving.running.addresses.listen) as other:
+    async with calling_until_answered(archiving.running.addresses.listen) as other:
         first, second = await asyncio.gather(
             *(give_back(caller, sale, lines=[Line(sku="lamp", quantity=1)]) for caller in (archiving.caller, other))
         )

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -32,7 +33,8 @@ from tests.waiting import eventually
 pytestmark = pytest.mark.timeout(300)  # the waits' own deadlines come first, and say more
 REPLICATED = {
     "min-replicas-to-write": "1",
-    "min-replicas-max-lag": "10",
+    "min-replicas-max-lag": "60",  # a replica that lags behind is to stay one for as long as buyers need
+    "repl-timeout": "120",
     "repl-diskless-sync-delay": "0",
     "repl-backlog-ttl": "0",
 }
@@ -58,6 +60,16 @@ class Node:
         """Be the master."""
         await self.command("REPLICAOF", "NO", "ONE")
 
+    async def offset(self) -> int:
+        """How much of the history of writes it has, in bytes; a master and its replica count the same ones."""
+        async with Redis.from_url(self.server.address, decode_responses=True) as redis:
+            replication = await redis.info("replication")
+            return int(replication.get("slave_repl_offset", replication["master_repl_offset"]))
+
+    async def has(self, written: int) -> bool:
+        """It has so much of the history of writes."""
+        return await self.offset() >= written
+
     async def is_in_sync(self) -> bool:
         """It replicates, and has received its master's data."""
         async with Redis.from_url(self.server.address, decode_responses=True) as redis:
@@ -78,7 +90,8 @@ class Failovers:
 
     async def fail_over(self, master: Node, replica: Node, lagging: bool) -> None:
         """Promote a replica, which may lag behind, and make the master a replica of it; no connection is cut."""
-        told = len(self.load.answers)
+        told, written = len(self.load.answers), await master.offset()
+        await eventually(partial(replica.has, written))  # what was told by now
         if lagging:
             master.link.stall()
             await more_answers(self.load)

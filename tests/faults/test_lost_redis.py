@@ -9,7 +9,7 @@ import pytest
 from tests.crowd import SKU
 from tests.fault_stack import FaultStack, shard_of
 from tests.faults.unserved_calls import answers, calls_of, serves_nothing_because
-from tests.promise_checks import find_violations
+from tests.promise_checks import DRAIN_S, find_violations
 from tests.topics import Topics
 from tests.waiting import eventually
 
@@ -23,7 +23,7 @@ async def test_a_flushed_redis_serves_no_call_until_it_is_restored(stack: FaultS
     sale_id = await stack.open_sale(UNITS)
     acknowledged = await stack.sell(sale_id, EARLY)
     await stack.client.reserve(sale_id, "held", "ann", {SKU: 1})
-    await eventually(lambda: stack.is_drained(shard_of(sale_id)))
+    await eventually(lambda: stack.is_drained(shard_of(sale_id)), DRAIN_S)
 
     async with stack.redis() as redis:
         await redis.flushall()
@@ -47,14 +47,14 @@ async def test_redis_from_an_older_copy_waits_for_commits_in_kafka(stack: FaultS
     sale_id = await stack.open_sale(UNITS)
     shard = shard_of(sale_id)
     acknowledged = await stack.sell(sale_id, EARLY)
-    await eventually(lambda: stack.is_drained(shard))
+    await eventually(lambda: stack.is_drained(shard), DRAIN_S)
     copy = copy_files(stack, tmp_path / "older")
     await stack.take_down("persist")
     acknowledged |= await stack.sell(sale_id, LATE, first=EARLY)
-    await eventually(lambda: is_in_kafka(stack, shard))
+    await eventually(lambda: is_in_kafka(stack, shard), DRAIN_S)
 
     await restart_on(stack, to=copy)
-    await eventually(lambda: is_in_takeover(stack, shard))
+    await eventually(lambda: is_in_takeover(stack, shard), DRAIN_S)
     assert (await answers(stack, calls_of(sale_id, "order-0")))["reserve"] == NOT_SERVING
     await stack.bring_up("persist")
     await stack.serves()

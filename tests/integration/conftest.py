@@ -1,7 +1,9 @@
 """Fixtures of several files: persisters, a ledger of one shard, a gRPC server, and a shard's processes."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from types import FunctionType
+from typing import cast
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -11,7 +13,9 @@ from holdfast_runtime import postgres as ledger_connections
 from holdfast_runtime.kafka import COMPENSATIONS, ORDERS, PROGRESS, SALES
 from inventory_service.adapters.redis import connections as redis_connections
 from inventory_service.domain import circuit_breaker
+from inventory_service.service import blocked_buyers, revocations, shard_moments
 from inventory_service.service.relay import lease
+from inventory_service.wiring import serve
 from order_persister.adapters.ledger.postgres import Database
 from tests import inventory_server as served
 from tests.integration.one_shard_ledger import OneShardLedger
@@ -23,13 +27,30 @@ from tests.persister_process import StartPersister, persisters
 from tests.servers import connected
 from tests.shared_kafka import Kafka
 
+ANSWERS_S = 20.0
+
+
+def defaults_of(function: Callable[..., object]) -> dict[str, object]:
+    """The defaults of its arguments that are given by name."""
+    found = cast(FunctionType, function).__kwdefaults__
+    assert found is not None
+    return found
+
 
 @pytest.fixture(autouse=True)
-def long_connect_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Connecting and replies may take long on a busy machine, and must not count as a server that does not answer."""
-    monkeypatch.setattr(circuit_breaker, "LATE_S", 20.0)
-    monkeypatch.setattr(redis_connections, "CONNECT_S", 20.0)
-    monkeypatch.setattr(ledger_connections, "CONNECT_S", 20.0)
+def long_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Connecting and replies may take long on a busy machine, and must not count as a server that does not answer.
+
+    A test of what happens then shortens one of these itself.
+    """
+    for module in (redis_connections, ledger_connections):
+        monkeypatch.setattr(module, "CONNECT_S", ANSWERS_S)
+    monkeypatch.setattr(circuit_breaker, "LATE_S", ANSWERS_S)
+    monkeypatch.setitem(defaults_of(redis_connections.RedisConnection.execute), "timeout_s", ANSWERS_S)
+    monkeypatch.setattr(shard_moments, "TIMEOUT_S", ANSWERS_S)  # of lists, for the clocks of shards
+    monkeypatch.setattr(blocked_buyers, "COPY_S", ANSWERS_S)
+    monkeypatch.setattr(revocations, "STREAM_S", ANSWERS_S)
+    monkeypatch.setattr(serve, "LEDGER_S", ANSWERS_S)  # of revocations
 
 
 @pytest.fixture

@@ -76,7 +76,7 @@ class SellingShard:
         anew = ShardProcesses(own.redis_url, own.dsn, own.kafka)
         anew.commit_offsets.offsets = own.commit_offsets.offsets  # type: ignore[method-assign]  # a test may alter them
         with capture_logs() as self._logs:
-            async with self.persister.running(), anew.relaying(permission=permission):
+            async with self.persister.running(), anew.relaying(permission=permission, takeover_timeout_s=5.0):
                 yield
         await anew.close()
 

@@ -157,7 +157,7 @@ async def test_a_copy_is_restored_as_soon_as_its_shard_serves_anew(
         """The shard has the list."""
         return bool((await processes.status()).blocked_version) and await size_of_copy(processes, 0) == 1
 
-    async with processes.relaying():
+    async with processes.relaying(takeover_timeout_s=60.0):  # it leaves the take-over to the test
         await eventually(is_copied)
         takeover = await processes.shards.begin_takeover(0, "test", processes.epoch + 1, True)
         assert not isinstance(takeover, str), takeover

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from itertools import count
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from tests.integration.reserve_streams import LONG_NAME, LONG_SALE, SMALL_WINDOW
 from tests.inventory_server import SHARDS, Caller, calling, error_of, reserve_request, running_server, status_error
 from tests.waiting import eventually
 
+MANY = 10**6
 OTHER_SALE = next(f"sale-{n}" for n in range(99) if shard_of(SaleKey("default", f"sale-{n}"), SHARDS) == 0)
 LAMP_SALE = next(f"lamp-{n}" for n in range(99) if shard_of(SaleKey("default", f"lamp-{n}"), SHARDS) == 1)
 
@@ -101,16 +103,22 @@ async def test_a_caller_that_sends_and_never_reads_is_not_read_any_more(
 ) -> None:
     """So it costs little; once it reads, it gets every answer, and meanwhile others are served."""
     await caller.create_sale(**LONG_SALE)
-    await caller.create_sale(units=500)
+    await caller.create_sale(units=MANY)
     async with running_server(valkey, database) as address, calling(address, SMALL_WINDOW) as idle:
         stream = ReserveStream(idle, request=long_request)
-        async with busy(stream, reads=False):
-            await eventually(lambda: stream.is_stuck)
-            held = await held_in(caller, LONG_NAME)
-            others = await batch(idle, *(reserve_request(f"other-{n}") for n in range(500)))
+        names = count()
 
+        async def is_not_read_while_others_are_served() -> int:
+            """What is held: no more than before five hundred others were served, for a second at least."""
+            sent, held = stream.sent, await held_in(caller, LONG_NAME)
+            assert stream.is_stuck
+            others = await batch(idle, *(reserve_request(f"other-{next(names)}") for _ in range(500)))
             assert all(result.response.HasField("reservation") for result in others)
-            assert (stream.is_stuck, await held_in(caller, LONG_NAME)) == (True, held)
+            assert (stream.sent, await held_in(caller, LONG_NAME)) == (sent, held)
+            return held
+
+        async with busy(stream, reads=False):
+            held = await eventually(is_not_read_while_others_are_served)
             assert 256 <= held // 20 <= 256 + 64 * 1024 // 200  # what was written may be in the channel's window
             reading = asyncio.create_task(stream.read())
         await stream.half_close()
@@ -139,6 +147,8 @@ async def test_a_caller_that_cancels_leaves_undone_what_was_not_sent_to_redis(
                     await stream.send(request)
                 await is_waited_for(redis)
                 stream.cancel()
+            # The server reads it from the same connection once it has read that the call before was cancelled.
+            await error_of(caller.stock.Reserve(calls.ReserveRequest()))
             later = caller.reserve("later")
         finally:
             await redis.client_unpause()

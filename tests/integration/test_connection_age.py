@@ -1,7 +1,7 @@
 """Streams on connections that gRPC gives up for their age: each ends with a reason, and a client's goes on."""
 
-from collections.abc import AsyncIterator, Callable
-from functools import partial
+from collections.abc import AsyncIterator, Callable, Sequence
+from itertools import chain, repeat
 from typing import Any
 
 import grpc
@@ -16,35 +16,45 @@ from inventory_service.wiring import serve
 from tests.integration.reserve_streams import ReserveStream, busy
 from tests.integration.test_watches import watch_reservation, watch_sale
 from tests.inventory_server import Caller, calling, error_of, reserve_request, running_server
-from tests.waiting import eventually
 
 MANY = 10**6
 
 
-def shorten(monkeypatch: pytest.MonkeyPatch, *, age_ms: int, life_s: float) -> None:
-    """The ages of connections and of streams in proportion to each other as they are, but short.
+def shorten(monkeypatch: pytest.MonkeyPatch, *, age_ms: int, lives_s: Sequence[float]) -> None:
+    """The ages of connections and of streams, which have lives in the order in which they begin; the last one repeats.
 
     The age of a connection must be longer than streams take to begin, and be over long before the life of a stream is.
     """
-    ages = {"grpc.max_connection_age_ms": age_ms, "grpc.max_connection_age_grace_ms": 10_000}
+    ages = {"grpc.max_connection_age_ms": age_ms, "grpc.max_connection_age_grace_ms": 20_000}
     monkeypatch.setattr(server, "OPTIONS", [(name, ages.get(name, value)) for name, value in server.OPTIONS])
-    monkeypatch.setattr(serve, "StreamLife", partial(StreamLife, shortest_s=life_s, longest_s=life_s))
+    monkeypatch.setattr(serve, "StreamLife", lambda *events, **more: InOrder(lives_s, *events, **more))
+
+
+class InOrder(StreamLife):
+    """Each stream has a life of its own."""
+
+    def __init__(self, lives_s: Sequence[float], *events: Any, **more: Any) -> None:
+        super().__init__(*events, **more)
+        self._lives_s = chain(lives_s, repeat(lives_s[-1]))
+
+    async def over(self) -> None:
+        self._shortest_s = self._longest_s = next(self._lives_s)
+        await super().over()
 
 
 async def test_streams_outlive_the_age_of_their_connection_and_end_with_a_reason(
     caller: Caller, valkey: str, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also those that begin late on it: gRPC would cut them without one, and their callers would know nothing."""
-    shorten(monkeypatch, age_ms=2000, life_s=3.0)
+    shorten(monkeypatch, age_ms=4000, lives_s=(6.5, 6.5, 5.5))
     await caller.create_sale(units=MANY)
     await caller.reserve("first")
     async with running_server(valkey, database) as address, calling(address) as aged:
+        watches = [watch_sale(aged), watch_reservation(aged, "first")]  # end later: so long the connection is open
+        for watch in watches:
+            await watch.read()
         stream = ReserveStream(aged)
         async with busy(stream):
-            await eventually(lambda: len(stream.granted()) > 200)
-            watches = [watch_sale(aged), watch_reservation(aged, "first")]  # end later: so long the connection is open
-            for watch in watches:
-                await watch.read()
             assert await stream.ended() == "SERVER_DRAINING"
         errors = [await error_of(_until_the_end(watch)) for watch in watches]
 
@@ -56,7 +66,7 @@ async def test_a_client_notices_neither_age(
     caller: Caller, valkey: str, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its watch is begun again, and its stream of requests has each answer once, over several connections."""
-    shorten(monkeypatch, age_ms=300, life_s=1.2)
+    shorten(monkeypatch, age_ms=300, lives_s=(1.2,))
     await caller.create_sale(units=MANY)
     answered: list[str] = []
     async with running_server(valkey, database) as address, Client(address, channels=2) as client:

@@ -59,8 +59,6 @@ WITH_A_DEAD_LETTER = {"ReplayDeadLetter"}  # it succeeds in test_replay.py, wher
 WEIGHTS = [{"Reserve": 8.0, "CloseSale": 0.1}.get(method.name, 1.0) for method in METHODS.values()]
 HAS_A_DEADLINE = "cut by its caller's deadline"
 DOCUMENTED = documented()
-# It waits for a store for two seconds, since the other one is enough; on a busy machine both may be late.
-MAY_BE_UNKNOWN = {"RevokeTokens"}
 # asyncpg leaves a future behind when a connection attempt is cancelled, as by a caller that leaves: asyncio logs it.
 LEFT_BEHIND = "unexpected connection_lost() call"
 
@@ -144,7 +142,7 @@ async def outcome(caller: Caller, method: MethodDescriptor, sent: bytes) -> Outc
 
 def assert_documented(found: CallError, method: MethodDescriptor, sent: bytes) -> None:
     """Its reason has this code, and is not that the outcome is unknown, where every server answers in time."""
-    assert found.reason != "OUTCOME_UNKNOWN" or method.name in MAY_BE_UNKNOWN, f"{method.name} {sent!r:.500}"
+    assert found.reason != "OUTCOME_UNKNOWN", f"{method.name} {sent!r:.500}"
     assert DOCUMENTED[found.reason] == Documented(found.code, found.retries), f"{method.name} {sent!r:.500}: {found}"
 
 

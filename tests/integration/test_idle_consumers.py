@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 import pytest
@@ -60,11 +60,9 @@ async def test_a_consumer_that_was_halted_while_kafka_restarted_receives_again_o
     monkeypatch.setattr(kafka_clients, "LIVENESS_CHECK_S", REQUEST_TIMEOUT_S)
     for module in (compensations, progress):
         monkeypatch.setattr(module, "REQUEST_TIMEOUT_MS", int(1000 * REQUEST_TIMEOUT_S))
-    broker, checked = start_broker(), asyncio.Event()
+    broker = start_broker()
 
-    async with aclosing(consume(KafkaConfig(broker.address), checked.set)) as records:
-        receiving = asyncio.ensure_future(anext(records))
-        await asyncio.wait_for(checked.wait(), NOTICES_S)
+    async with receiving_from(consume, broker.address) as receiving:
         broker.down()
         time.sleep(HALTED_S)  # noqa: ASYNC251 - nothing else runs meanwhile, as in a process that is halted
         broker.up()
@@ -77,6 +75,22 @@ async def test_a_consumer_that_was_halted_while_kafka_restarted_receives_again_o
         await asyncio.gather(receiving, sending, return_exceptions=True)
     assert done, "it neither received a record nor failed"
     assert isinstance(receiving.exception(), KafkaUnavailable | None)
+
+
+@asynccontextmanager
+async def receiving_from(consume: Consume, address: str) -> "AsyncIterator[asyncio.Future[Any]]":
+    """A consumer that Kafka has answered; one that it did not answer in time is followed by another."""
+    while True:
+        checked = asyncio.Event()
+        async with aclosing(consume(KafkaConfig(address), checked.set)) as records:
+            receiving, checking = asyncio.ensure_future(anext(records)), asyncio.ensure_future(checked.wait())
+            first = await asyncio.wait({receiving, checking}, timeout=NOTICES_S, return_when=asyncio.FIRST_COMPLETED)
+            checking.cancel()
+            assert first[0], "Kafka was never asked"
+            if not receiving.done():
+                yield receiving
+                return
+            assert isinstance(receiving.exception(), KafkaUnavailable)
 
 
 async def send_again_and_again(address: str) -> None:

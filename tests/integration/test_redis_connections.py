@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from functools import partialmethod
 
 import pytest
@@ -49,14 +49,17 @@ def stock_at(url: str) -> RedisStock:
     return RedisStock(RedisScripts(RedisConnections(url, size=2), ObservedHeads()), shards=1, outbox_limit=1000)
 
 
-@pytest.fixture
-def short_reply_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two seconds in place of five, for tests in which no reply comes; others come within them."""
-    monkeypatch.setattr(RedisConnection, "execute", partialmethod(RedisConnection.execute, timeout_s=2.0))
+@contextmanager
+def no_reply_comes(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A short reply timeout, for a call that is not answered."""
+    with monkeypatch.context() as patched:
+        patched.setattr(RedisConnection, "execute", partialmethod(RedisConnection.execute, timeout_s=0.5))
+        yield
 
 
-@pytest.mark.usefixtures("short_reply_timeout")
-async def test_a_lost_reply_is_outcome_unknown_and_the_command_is_not_resent(valkey: str) -> None:
+async def test_a_lost_reply_is_outcome_unknown_and_the_command_is_not_resent(
+    valkey: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Redis has done it; the caller gets OUTCOME_UNKNOWN, repeats with the same id, and gets the first result."""
     await open_shard(valkey)
     proxy = LossyProxy(RESERVE.reservation_id.encode(), "is silent")
@@ -65,7 +68,9 @@ async def test_a_lost_reply_is_outcome_unknown_and_the_command_is_not_resent(val
         await make_sale(stock, LAMPS)
         await stock.reserve(RESERVE._replace(reservation_id="r-0"))  # Redis has the script now
 
-        lost = await stock.reserve(RESERVE)
+        with no_reply_comes(monkeypatch):
+            lost = await stock.reserve(RESERVE)
+        await eventually(lambda: proxy.lost)  # Redis has done it
         sent = proxy.marked
         again = await stock.reserve(RESERVE)
 
@@ -75,14 +80,14 @@ async def test_a_lost_reply_is_outcome_unknown_and_the_command_is_not_resent(val
     assert again.replayed
 
 
-@pytest.mark.usefixtures("short_reply_timeout")
-async def test_a_read_without_a_reply_is_store_unreachable(valkey: str) -> None:
+async def test_a_read_without_a_reply_is_store_unreachable(valkey: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """OUTCOME_UNKNOWN is for calls that may have changed something."""
     await open_shard(valkey)
     await stock_at(valkey).find_sale(SALE)  # Redis has the script now
     proxy = LossyProxy(SALE.sale_id.encode(), "is silent")
     async with proxy.to(valkey) as url:
-        assert await stock_at(url).find_sale(SALE) == Failure(ErrorReason.ERROR_REASON_STORE_UNREACHABLE)
+        with no_reply_comes(monkeypatch):
+            assert await stock_at(url).find_sale(SALE) == Failure(ErrorReason.ERROR_REASON_STORE_UNREACHABLE)
 
 
 async def test_a_refused_connection_is_store_unreachable(valkey: str) -> None:

@@ -195,7 +195,8 @@ async def _first_answer(caller: Caller, method: MethodDescriptor, request: Messa
         return await first_answer_to(call, request)
     if method.server_streaming:
         return await call(request).read()
-    return await call(request, timeout=WAIT_S if "at_least" in method.input_type.fields_by_name else None)
+    waits = "at_least" in {field.name for field, _ in request.ListFields()}
+    return await call(request, timeout=WAIT_S if waits else None)
 
 
 def _requests_with_each_field(request: Message) -> Iterator[tuple[str, Message]]:

@@ -23,6 +23,7 @@ from tests.inventory_server import (
     first_answer_to,
     run_process,
     running_server_process,
+    until_judged,
 )
 from tests.methods import METHODS
 from tests.token_caller import TokenCaller
@@ -155,13 +156,9 @@ async def test_keys_change_under_load_without_a_lost_call(secured: Secured) -> N
             number += 1
             key = signing[0]
             buyer_with_token = TokenCaller(secured.caller.channel, key.token(claims(jti=f"{buyer}-{number}")))
-            await buyer_with_token.answer(
-                "Reserve",
-                sale_id="lamp-sale",
-                reservation_id=f"r-{buyer}-{number}",
-                buyer_id="ann",
-                lines=[{"sku": "lamp", "quantity": 1}],
-            )
+            asked = {"sale_id": "lamp-sale", "reservation_id": f"r-{buyer}-{number}", "buyer_id": "ann"}
+            lines = [{"sku": "lamp", "quantity": 1}]
+            await until_judged(partial(buyer_with_token.answer, "Reserve", **asked, lines=lines))
             answered[key.kid] += 1
 
     buying = [asyncio.create_task(buy(buyer)) for buyer in range(4)]
@@ -174,7 +171,8 @@ async def test_keys_change_under_load_without_a_lost_call(secured: Secured) -> N
     is_over.set()
     await asyncio.gather(*buying)
 
-    sale = await TokenCaller(secured.caller.channel, second.token(claims())).answer("GetSale", sale_id="lamp-sale")
+    reader = TokenCaller(secured.caller.channel, second.token(claims()))
+    sale = await until_judged(lambda: reader.answer("GetSale", sale_id="lamp-sale"))
     assert sale.sale.items[0].held == sum(answered.values())
 
 

@@ -6,6 +6,7 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 
 import grpc
 import psutil
@@ -15,7 +16,15 @@ from holdfast.inventory.v1.inventory_service_pb2 import GetSaleRequest
 from holdfast.retry import RetryPolicy
 
 from tests.integration.server_health import page_of, serving
-from tests.inventory_server import Caller, ServerProcess, call_error, calling, run_process, running_server
+from tests.inventory_server import (
+    Caller,
+    ServerProcess,
+    call_error,
+    calling,
+    run_process,
+    running_server,
+    until_judged,
+)
 from tests.waiting import eventually
 
 SALE, SKU = "lamp-sale", "lamp"
@@ -56,7 +65,11 @@ async def test_two_workers_sell_out_a_sale_together_and_count_their_calls_on_one
         await callers[0].create_sale(SALE, units=60)
 
         answers = await asyncio.gather(
-            *(caller.reserve(f"r-{at}-{number}") for at, caller in enumerate(callers) for number in range(5))
+            *(
+                until_judged(partial(caller.reserve, f"r-{at}-{number}"))
+                for at, caller in enumerate(callers)
+                for number in range(5)
+            )
         )
 
         assert sum(answer.HasField("reservation") for answer in answers) == 60
@@ -125,7 +138,7 @@ async def test_a_drain_loses_no_call(
         nonlocal answered
         for number in range(100_000):
             try:
-                await caller.reserve(f"r-{at}-{number}")
+                await until_judged(partial(caller.reserve, f"r-{at}-{number}"))
             except grpc.aio.AioRpcError as error:
                 return error
             answered += 1

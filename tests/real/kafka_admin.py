@@ -37,8 +37,7 @@ class KafkaAdmin:
     def create_topics(self, names: Sequence[str], partitions: int, copies: int = 1, **settings: str) -> None:
         """Create those that do not exist; return when each of their partitions has a leader."""
         config = {"max.message.bytes": str(LARGEST_RECORD), **settings}
-        topics = self._topics()
-        assert topics is not None, "Kafka does not answer"
+        topics = self._client.list_topics(timeout=CHANGE_S).topics
         missing = [NewTopic(name, partitions, copies, config=config) for name in names if name not in topics]
         if missing:
             for created in self._client.create_topics(missing, operation_timeout=CHANGE_S).values():

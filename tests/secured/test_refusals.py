@@ -143,7 +143,7 @@ async def test_every_process_checks_its_servers_before_it_starts(
 async def test_a_closed_kafka_connection_names_the_security_setting(settings: dict[str, str], process: str) -> None:
     """A broker with TLS does not answer a client without it."""
     plain = {name: value for name, value in settings.items() if not name.startswith("HOLDFAST_KAFKA_")}
-    plain |= {"HOLDFAST_KAFKA_BROKERS": settings["HOLDFAST_KAFKA_BROKERS"], "HOLDFAST_START_WAIT_S": "5"}
+    plain |= {"HOLDFAST_KAFKA_BROKERS": settings["HOLDFAST_KAFKA_BROKERS"], "HOLDFAST_START_WAIT_S": "10"}
 
     ended = await run(process, plain)
 

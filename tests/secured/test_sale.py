@@ -9,6 +9,7 @@ from holdfast.inventory.v1.reservation_pb2 import LedgerState, ReservationState
 from redis.asyncio import Redis
 
 from inventory_service.adapters.redis.keys import REVOCATIONS_KEY
+from tests.crowd import CRASH_RETRY
 from tests.secured.servers import SecuredRedis
 from tests.stacks import run_command, running_stack
 from tests.waiting import eventually
@@ -27,7 +28,7 @@ async def test_a_sale_on_secured_servers_is_recorded_and_audited(
     sale = f"sale-by-{mechanism}"
     changed = {**settings, "HOLDFAST_KAFKA_SASL_MECHANISM": mechanism, "HOLDFAST_KAFKA_SESSION_TIMEOUT_S": "3"}
     with running_stack(tmp_path, **changed) as stack:
-        async with Client(stack.addresses.listen) as client:
+        async with Client(stack.addresses.listen, retry=CRASH_RETRY) as client:
             await client.create_sale(sale, UNITS)
             await client.reserve(sale, "r-1", "ann", {"lamp": 1})
             await client.confirm(sale, "r-1")

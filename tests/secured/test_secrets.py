@@ -18,6 +18,7 @@ from tests.waiting import LONG_S
 HS256_SECRET = "hs256-s3cret-of-more-than-32-bytes"
 WRONG = "wr0ng-p/ssword"
 BAD_SETTINGS, NOT_DONE = 2, 2
+TIMES = 5
 SUBJECT = ("--subject", "ann", "--tenant", "shop", "--scope", "inventory.admin", "--scope", "inventory.reserve")
 # What an operator runs beside the processes that stay.
 COMMANDS = ("migrate", "topics", "init", "doctor", "audit", "restore", "orphans")
@@ -68,6 +69,13 @@ class Run:
         self.shown.append(Shown(f"holdfast {words} with {sorted(environment)}", done.stdout + done.stderr))
         return done.returncode
 
+    def succeed(self, *words: str | Path, **environment: str) -> None:
+        """Run a command that succeeds; again where a server was halted for seconds, or was too busy."""
+        for _ in range(TIMES):
+            if self.holdfast(*words, **environment) == 0:
+                return
+        raise AssertionError(self.shown[-1])
+
 
 @pytest.mark.timeout(400)
 def test_no_secret_is_shown(
@@ -84,8 +92,8 @@ def test_no_secret_is_shown(
         call_by_tokens(run, stack, authorities)
         environment = {**shell_environment(stack), **run.settings}
         for command in COMMANDS:
-            assert run.holdfast(command, **environment) == 0, run.shown[-1]
-            assert run.holdfast(command, "--help", **environment) == 0
+            run.succeed(command, **environment)
+            run.succeed(command, "--help", **environment)
         read_pages(run)
         run.shown += command_lines()
     connect_wrongly(run, redis, postgres, authorities)
@@ -103,13 +111,16 @@ def call_by_tokens(run: Run, stack: Stack, authorities: Authorities) -> None:
     by_secret = {**caller, "HOLDFAST_TOKEN": run.token("--secret-file", run.file("secret"))}
     wrong = [run.token("--key", run.file("other.pem")), run.secrets.add("a text that is no token", "n0.t0ken.at-all")]
 
-    assert run.holdfast("sale", "apply", run.file("sales.yaml"), **by_file) == 0, run.shown[-1]
-    assert run.holdfast("reserve", "lamps", "--buyer", "ann", "--line", "lamp=1", "--id", "r-1", **by_secret) == 0
-    assert run.holdfast("confirm", "lamps", "r-1", "--json", **by_file) == 0
+    run.succeed("sale", "apply", run.file("sales.yaml"), **by_file)
+    run.succeed("reserve", "lamps", "--buyer", "ann", "--line", "lamp=1", "--id", "r-1", **by_secret)
+    run.succeed("confirm", "lamps", "r-1", "--json", **by_file)
     for token in wrong:
-        assert run.holdfast("sale", "show", "lamps", **caller, HOLDFAST_TOKEN=token) == NOT_DONE, run.shown[-1]
+        for _ in range(TIMES):
+            assert run.holdfast("sale", "show", "lamps", **caller, HOLDFAST_TOKEN=token) == NOT_DONE, run.shown[-1]
+            if "TOKEN_INVALID" in run.shown[-1].text:  # and not that no server answers in time
+                break
         assert "TOKEN_INVALID" in run.shown[-1].text
-    assert run.holdfast("sale", "--help", **by_secret) == 0
+    run.succeed("sale", "--help", **by_secret)
 
 
 def read_pages(run: Run) -> None:

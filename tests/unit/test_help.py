@@ -84,17 +84,16 @@ def test_every_setting_is_read_by_a_process() -> None:
     assert set(SharedSettings.model_fields) <= set(FIELDS)
 
 
-@pytest.mark.parametrize("field", FIELDS)
-def test_a_setting_says_its_unit_or_its_choices(field: str) -> None:
+def test_a_setting_says_its_unit_or_its_choices() -> None:
     """A number without a unit, or a choice without the list of choices, cannot be set right."""
-    name, info = field, FIELDS[field]
-    meaning, kind = info.description or "", info.annotation
+    for name, info in FIELDS.items():
+        meaning, kind = info.description or "", info.annotation
 
-    assert meaning
-    if kind in (int, float):
-        assert UNITS.search(meaning), f"{name}: of what?"
-    if get_origin(kind) is Literal:
-        assert all(re.search(rf"\b{choice}\b", meaning) for choice in get_args(kind)), f"{name}: which are there?"
+        assert meaning, name
+        if kind in (int, float):
+            assert UNITS.search(meaning), f"{name}: of what?"
+        if get_origin(kind) is Literal:
+            assert all(re.search(rf"\b{choice}\b", meaning) for choice in get_args(kind)), f"{name}: which are there?"
 
 
 def test_a_command_and_its_process_have_one_name() -> None:
@@ -134,13 +133,11 @@ def typer_commands() -> Iterator[tuple[str, Any]]:
 TYPED = dict(typer_commands())
 
 
-@pytest.mark.parametrize("name", TYPED)
-def test_a_command_explains_each_option_with_its_default(name: str) -> None:
+def test_a_command_explains_each_option_with_its_default() -> None:
     """An option that may be left out has its default in the help."""
-    assert TYPED[name].help
-    for parameter in TYPED[name].params:
-        if parameter.name == "help":
-            continue
+    assert [name for name, command in TYPED.items() if not command.help] == []
+    parameters = [(name, one) for name, command in TYPED.items() for one in command.params if one.name != "help"]
+    for name, parameter in parameters:
         meaning = parameter.help or ""
         assert meaning, f"{name}: {parameter.name}"
         may_be_left = not parameter.required and not getattr(parameter, "is_flag", False)

@@ -14,7 +14,7 @@ from holdfast.inventory.v1 import inventory_service_pb2 as calls
 from holdfast.inventory.v1.sale_pb2 import Item
 from redis.asyncio import Redis
 
-from tests.inventory_server import calling
+from tests.repeated_calls import calling_until_answered
 from tests.servers import connected
 from tests.stack_fixture import StackFixture
 from tests.stacks import running_stack
@@ -24,7 +24,7 @@ from tests.waiting import eventually
 NO_POISON = "reservation_id <> 'poison'"
 DAY = timedelta(hours=24)
 A_MOMENT = timedelta(seconds=1)
-ARCHIVES_S = 20.0
+ARCHIVES_S = 60.0
 SHARDS = "2"  # lamps lie in one, chairs and late in the other
 SALES = {
     "lamps": ["bought", "left", "twice", "poison", "refused", "held", "overdue", "open", "open-bought", "late-bought"],
@@ -56,7 +56,7 @@ async def record(home: Path) -> dict[str, str]:
 async def recorded_stack(home: Path, **settings: str) -> AsyncIterator[StackFixture]:
     """A stack that keeps its data in `home`; no relay takes overdue holds back."""
     with running_stack(home, print, None, HOLDFAST_SHARDS=SHARDS, HOLDFAST_EXPIRY="off", **settings) as stack:
-        async with calling(stack.addresses.listen) as caller:
+        async with calling_until_answered(stack.addresses.listen) as caller:
             yield StackFixture(stack, caller, [])
 
 

@@ -13,8 +13,8 @@ from holdfast.inventory.v1 import reservation_pb2 as states
 from holdfast_embedded.program import ProgramSpec, ProgramSpecs
 from holdfast_embedded.stack import Stack
 
-from tests.inventory_server import calling
 from tests.ledger_rows import DeadLetter
+from tests.repeated_calls import calling_until_answered
 from tests.stack_fixture import StackFixture, Stock
 from tests.stacks import running_stack
 from tests.upgrade.record import ADJUSTMENT, SHARDS, record
@@ -53,7 +53,7 @@ def upgraded(recorded: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 @pytest.fixture
 async def fixture(upgraded: Upgraded) -> AsyncIterator[StackFixture]:
     """The upgraded stack, once a new commit in each shard is settled, and with it everything before it."""
-    async with calling(upgraded.stack.addresses.listen) as caller:
+    async with calling_until_answered(upgraded.stack.addresses.listen) as caller:
         fixture = StackFixture(upgraded.stack, caller, [])
         for shard in range(upgraded.stack.shards):
             await fixture.settled(await fixture.open_sale(shard=shard))

@@ -21,7 +21,7 @@ import { SaleState } from "../stubs/holdfast/inventory/v1/sale.js";
 
 const ADDRESS = process.env["HOLDFAST_ADDRESS"]!;
 const TIMEOUT_MS = 30_000;
-const PATIENCE_MS = 4_000; // a server waits for the ledger for half of it, and then for half of what is left
+const PATIENCE_MS = 10_000; // a server waits for the ledger for half of it, and then for half of what is left
 const MILLION_MILLIONS = 10n ** 12n;
 const CONFIG = readFileSync(new URL("../../stubs/service_config.json", import.meta.url), "utf8");
 const OPTIONS = { "grpc.service_config": CONFIG };

@@ -16,6 +16,7 @@ from faust.types import TP, EventT
 from holdfast_runtime.kafka import PERSISTER_GROUP, KafkaConfig
 from holdfast_runtime.settings import SharedSettings
 from order_persister.adapters.kafka.faust_options import faust_options
+from order_persister.adapters.kafka.fetch_wait import adapt_fetch_wait
 from order_persister.adapters.kafka.group_rejoin import rejoin_after_errors
 from order_persister.adapters.kafka.process_restart import restart_process
 from order_persister.adapters.kafka.record_queue import PersisterApp
@@ -85,6 +86,7 @@ async def start(app: faust.App) -> None:
     with TemporaryDirectory(prefix="holdfast-persister-") as folder:
         app.conf.datadir = Path(folder)
         app.add_future(rejoin_after_errors(app))
+        app.add_future(adapt_fetch_wait(app))
         try:
             await app.start()
         except KafkaError as error:

@@ -15,9 +15,6 @@ from aiokafka.errors import KafkaError
 from holdfast_runtime.kafka import raise_fetch_error
 
 CHECK_INTERVAL_S = 1.0  # it need not grow: each attempt to join takes at least as long
-# While records wait to be taken, aiokafka fetches the other partitions alone, and then nothing until one of these has a
-# record or this time is over: beside idle shards, busy ones would wait for 1.5 s, which is what Faust sets.
-FETCH_WAIT_MS = 200
 
 log = structlog.get_logger()
 
@@ -34,7 +31,7 @@ async def rejoin_after_errors(app: faust.App) -> None:
 def surface_errors(consumer: Any) -> None:
     """Raise and log the error that keeps the consumer from joining, if any; it then rejoins. In its own thread.
 
-    It fetches for a shorter time than Faust sets, and the process ends if the consumer cannot go on.
+    The process ends if the consumer cannot go on.
     """
     if consumer._coordinator is None:  # it connects
         return
@@ -44,7 +41,6 @@ def surface_errors(consumer: Any) -> None:
         log.warning("server_unavailable", server="Kafka", why=f"{type(error).__name__}: {error}")
         if consumer._coordinator._coordination_task.done():
             _exit("the consumer has left its group")
-    consumer._fetcher._fetch_max_wait_ms = FETCH_WAIT_MS
     try:
         raise_fetch_error(consumer)
     except KafkaError as error:

@@ -17,7 +17,7 @@ from tests.stacks import start_command
 from tests.waiting import eventually
 
 STOPS_S = 60.0
-ENDS_S = 10.0
+ENDS_S = 30.0
 # Two tables that a load reads late, in this order: what is final is loaded before ITEMS, all else before ADJUSTMENTS.
 ITEMS, ADJUSTMENTS = "item", "adjustment"
 _RELAY_CHECKS = re.compile(r"^relay: .*\bshard_state\b")

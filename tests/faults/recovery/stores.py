@@ -19,7 +19,7 @@ from tests.servers import connected
 REDIS, POSTGRES, KAFKA = "valkey", "postgres", "broker"
 KAFKA_CLIENTS = ("relay", "persist", "compensate")
 PROCESSES = ("serve", *KAFKA_CLIENTS)
-DIES_S = 10.0
+DIES_S = 30.0
 
 
 class Fate(StrEnum):

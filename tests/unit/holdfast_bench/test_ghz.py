@@ -12,6 +12,8 @@ from holdfast_bench import ghz
 from holdfast_bench.ghz import command, protoset, read_report, run
 from holdfast_bench.load import Claim, Load, LoadFailed, Report
 
+from tests.waiting import LONG_S
+
 LOAD = Load("127.0.0.1:1", "lamp-sale", series=1, seconds=2.0)
 
 
@@ -158,7 +160,7 @@ def test_a_ghz_that_fails_is_no_result(does: str, why: str, tmp_path: Path, monk
     program.write_text(f"#!/bin/sh\nexec {does}\n" if does.startswith("sleep") else f"#!/bin/sh\n{does}\n")
     program.chmod(0o755)
     monkeypatch.setenv("HOLDFAST_GHZ", str(program))
-    monkeypatch.setattr(ghz, "STARTING_S", 0.3)
+    monkeypatch.setattr(ghz, "STARTING_S", 0.3 if does.startswith("sleep") else LONG_S)
 
     with pytest.raises(LoadFailed, match=why):
         run(Load("127.0.0.1:1", "lamp-sale", 1, 0.2))

@@ -4,8 +4,6 @@ import re
 from functools import cache
 from pathlib import Path
 
-import pytest
-
 from inventory_service.adapters.redis.scripts import used_library
 
 LUA = Path(__file__).resolve().parents[3] / "lua"
@@ -23,24 +21,18 @@ DEFINED = re.compile(r"^local (?:function )?([A-Za-z_]+(?:, *\s*[A-Za-z_]+)*)", 
 def test_there_are_scripts() -> None:
     """A moved folder would otherwise pass every check below without one being made."""
     assert SCRIPTS
+    assert PARTS
 
 
-@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
-def test_a_header_has_the_scripts_name_and_job(script: Path) -> None:
-    """Logs have a script by its SHA, and a reader finds it by its name here."""
-    header = HEADER.match(script.read_text())
-
-    assert header, f"lua/{script.name} does not open with `--[[ {script.name}: its job`, then {', '.join(WORDS)}"
-    assert header["name"] == script.name
-
-
-@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
-def test_a_header_has_keys_arguments_reply_invariants_and_parts(script: Path) -> None:
+def test_a_header_has_the_scripts_name_job_keys_arguments_reply_invariants_and_parts() -> None:
     """A caller in Python sees positions only, so KEYS, ARGV and Reply are its whole signature; Keeps is its promise."""
-    header = HEADER.match(script.read_text())
+    for script in SCRIPTS:
+        header = HEADER.match(script.read_text())
 
-    assert header
-    assert re.findall(rf"^({'|'.join(WORDS)})\b", header["rest"], re.MULTILINE) == WORDS
+        assert header, f"lua/{script.name} does not open with `--[[ {script.name}: its job`, then {', '.join(WORDS)}"
+        assert header["name"] == script.name
+        words = re.findall(rf"^({'|'.join(WORDS)})\b", header["rest"], re.MULTILINE)
+        assert (script.name, words) == (script.name, WORDS)
 
 
 @cache
@@ -62,20 +54,23 @@ def needs(path: Path) -> frozenset[str]:
     return frozenset(part.stem for part in PARTS if part != path and words & names_of(part))
 
 
-@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
-def test_a_script_names_exactly_the_parts_that_it_needs(script: Path) -> None:
+def test_a_script_names_exactly_the_parts_that_it_needs() -> None:
     """Each call makes the functions of all its parts anew, so one too many costs time; one too few fails it."""
+    for script in SCRIPTS:
+        assert_names_what_it_needs(script)
+
+
+def assert_names_what_it_needs(script: Path) -> None:
     uses = used_library(script.read_text())
     needed = needs(script)
     while (more := needed.union(*(needs(LUA / "lib" / f"{part}.lua") for part in needed))) != needed:
         needed = more
 
-    assert set(uses) == needed
+    assert (script.name, frozenset(uses)) == (script.name, needed)
     for at, part in enumerate(uses):
         assert needs(LUA / "lib" / f"{part}.lua") <= set(uses[:at]), "a part stands before one that it needs"
 
 
-@pytest.mark.parametrize("part", PARTS, ids=lambda path: path.name)
-def test_a_part_names_its_file_and_job(part: Path) -> None:
+def test_a_part_names_its_file_and_job() -> None:
     """It stands before scripts, and so has no keys or arguments of its own."""
-    assert re.match(rf"-- {part.name}: \S", part.read_text())
+    assert [part.name for part in PARTS if not re.match(rf"-- {part.name}: \S", part.read_text())] == []

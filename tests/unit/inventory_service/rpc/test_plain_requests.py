@@ -1,11 +1,10 @@
 """A request of the usual shape is one and the same to the pattern and to the parser, up to its response."""
 
+from random import Random
 from typing import Any
 
 from holdfast.inventory.v1.inventory_service_pb2 import ReserveRequest, ReserveResponse
 from holdfast.inventory.v1.reservation_pb2 import Line
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
 
 from inventory_service.adapters.redis.call import CallHead
 from inventory_service.adapters.redis.reserve import reserve_arguments, reserve_results
@@ -16,40 +15,10 @@ from inventory_service.rpc.messages import reserve_response
 from inventory_service.rpc.plain_requests import PlainRequest, message_of, parse_reserve, plain_reserve
 from inventory_service.rpc.response_bytes import hold_bytes
 from inventory_service.rpc.validation import reject_unknown_fields
+from tests.unit.inventory_service.rpc.random_requests import altered, usual, usual_or_not
 
-LONGEST = "x" * 64
-IDS = st.sampled_from(["r", "lamp-sale", "a.b_c:d-9", "-", "1" * 45, LONGEST])
-ANY_TEXT = st.one_of(IDS, st.sampled_from(["", LONGEST + "x", "a b", "ü", "a\n", '"', "\x12"]))
-QUANTITIES = st.one_of(st.sampled_from([1, 127, 128, 1000]), st.sampled_from([-1, 0, 1001, 1023, 1024, 2**40]))
-LINES = st.builds(Line, sku=ANY_TEXT, quantity=QUANTITIES)
-PLAIN = st.builds(
-    ReserveRequest,
-    sale_id=IDS,
-    reservation_id=IDS,
-    buyer_id=IDS,
-    lines=st.builds(Line, sku=IDS, quantity=st.sampled_from([1, 127, 128, 129, 1000])).map(lambda line: [line]),
-)
-ANY = st.builds(
-    ReserveRequest,
-    sale_id=ANY_TEXT,
-    reservation_id=ANY_TEXT,
-    buyer_id=ANY_TEXT,
-    lines=st.lists(LINES, max_size=2),
-    hold_ttl=st.one_of(st.none(), st.just({"seconds": 5})),
-    reference=st.sampled_from(["", "cart-7"]),
-)
 USUAL = ReserveRequest(sale_id="s", reservation_id="r", buyer_id="b", lines=[Line(sku="lamp", quantity=1)])
 HEAD = CallHead(shard=3, now_ms=1_795_000_000_123, epoch=2, seq=70_000, settled=(0, 0))
-
-
-@st.composite
-def altered(draw: st.DrawFn) -> bytes:
-    """The bytes of a usual request with one of them changed, removed or added, or with something behind them."""
-    raw = draw(PLAIN).SerializeToString()
-    at, byte = draw(st.integers(0, len(raw) - 1)), draw(st.binary(min_size=1, max_size=1))
-    behind = draw(st.sampled_from([b"", b"\xf8\x07\x01", raw, b"\x08\x01", b"\x32\x00"]))
-    before, after = draw(st.sampled_from([(raw[:at], raw[at + 1 :]), (raw[:at], raw[at:]), (raw, b"")]))
-    return before + draw(st.sampled_from([b"", byte])) + after + behind
 
 
 def by_pattern(raw: bytes) -> PlainRequest | None:
@@ -61,16 +30,20 @@ def by_pattern(raw: bytes) -> PlainRequest | None:
     return None if isinstance(parsed, ReserveRequest) else parsed
 
 
-@given(raw=st.one_of(PLAIN.map(ReserveRequest.SerializeToString), ANY.map(ReserveRequest.SerializeToString), altered()))
-@example(USUAL.SerializeToString())
-@settings(max_examples=300)
-def test_what_the_pattern_takes_is_what_the_parser_and_the_validator_take(raw: bytes) -> None:
+def test_what_the_pattern_takes_is_what_the_parser_and_the_validator_take() -> None:
     """So the two ways can differ neither in what they judge nor in what they send to Redis."""
-    request = by_pattern(raw)
-    if request is None:
-        return
+    random = Random(1)
+    made = [usual_or_not(random).SerializeToString() for _ in range(5000)] + [altered(random) for _ in range(5000)]
+    taken = [request for raw in (USUAL.SerializeToString(), *made) if (request := by_pattern(raw))]
 
-    plain, message = plain_reserve(request, "acme"), ReserveRequest.FromString(raw)
+    assert len(made) / 4 < len(taken) < len(made)
+    for request in taken:
+        assert_is_parsed_alike(request)
+
+
+def assert_is_parsed_alike(request: PlainRequest) -> None:
+    """What the pattern has taken."""
+    plain, message = plain_reserve(request, "acme"), ReserveRequest.FromString(request.string)
     reject_unknown_fields(message)  # raises if there are any
     general = reserve_from_proto(message, "acme")
 
@@ -80,31 +53,37 @@ def test_what_the_pattern_takes_is_what_the_parser_and_the_validator_take(raw: b
     assert in_bytes(reserve_arguments([plain], numbers, 9)) == in_bytes(reserve_arguments([general], numbers, 9))
 
 
-@given(message=PLAIN)
-@settings(max_examples=100)
-def test_the_pattern_takes_the_usual_request(message: ReserveRequest) -> None:
+def test_the_pattern_takes_the_usual_request() -> None:
     """As clients in every language serialize it; else the fast way would be taken by none."""
-    assert by_pattern(message.SerializeToString()) is not None
+    requests = [usual(Random(seed)).SerializeToString() for seed in range(2000)]
+
+    assert [raw for raw in requests if by_pattern(raw) is None] == []
 
 
-@given(message=PLAIN, index=st.integers(0, 127), expire_ms=st.sampled_from([0, HEAD.now_ms + 600_000]))
-@settings(max_examples=200)
-def test_both_ways_answer_with_the_same_response(message: ReserveRequest, index: int, expire_ms: int) -> None:
+def test_both_ways_answer_with_the_same_response() -> None:
     """A hold, and the purchase that it is where the sale has no holds."""
+    random = Random(1)
+    for _ in range(2000):
+        message, index = usual(random), random.randint(0, 127)
+        assert_is_answered_alike(message, [b"HELD", index, 0])
+        assert_is_answered_alike(message, [b"HELD", index, HEAD.now_ms + 600_000])
+
+
+def assert_is_answered_alike(message: ReserveRequest, held: list[Any]) -> None:
+    """A usual request, for which the script has this result."""
     raw = message.SerializeToString()
     request = by_pattern(raw)
     assert request is not None
     plain, general = plain_reserve(request, "acme"), reserve_from_proto(message, "acme")
-    held = [b"HELD", index, expire_ms]
 
-    (quick,), (usual,) = reserve_results(HEAD, [plain], [held]), reserve_results(HEAD, [general], [held])
+    (quick,), (granted,) = reserve_results(HEAD, [plain], [held]), reserve_results(HEAD, [general], [held])
 
-    assert isinstance(usual, Granted)
-    if expire_ms:
+    assert isinstance(granted, Granted)
+    if held[2]:
         assert isinstance(quick, PlainHold)
-        assert ReserveResponse.FromString(hold_bytes(raw, quick)) == reserve_response(usual)
+        assert ReserveResponse.FromString(hold_bytes(raw, quick)) == reserve_response(granted)
     else:
-        assert quick == usual
+        assert quick == granted
 
 
 def test_equal_rejections_of_a_call_share_one_answer() -> None:

@@ -14,6 +14,7 @@ from inventory_service.rpc.stream_life import StreamLife
 from tests.unit.inventory_service.rpc.reserve_streams import PEER_IS_GONE
 from tests.unit.inventory_service.rpc.wrapped_calls import Aborted, Calls, FakeContext
 from tests.unit.inventory_service.service.watches.polled_stock import Polled
+from tests.waiting import LONG_S
 
 REQUEST = calls.WatchSaleRequest(sale_id="lamp-sale")
 
@@ -53,7 +54,7 @@ class WatchServer(Calls):
 @pytest.mark.parametrize("life_s", [0.0, 60.0], ids=["old", "draining"])
 async def test_a_stream_ends_in_the_middle_of_a_message_that_is_not_read(life_s: float) -> None:
     """Its caller gets the reason if it ever reads on; the server waits for nothing."""
-    server, context = WatchServer(life_s or 0.05), WatchContext()
+    server, context = WatchServer(life_s or 0.5), WatchContext()
     await server.polled.make_sale()
     watching = server.watch(context)
     await server.polled.polls(2)
@@ -62,7 +63,7 @@ async def test_a_stream_ends_in_the_middle_of_a_message_that_is_not_read(life_s:
         assert await server.middleware.drain(1.0)
 
     with pytest.raises(Aborted):
-        await asyncio.wait_for(watching, 5)
+        await asyncio.wait_for(watching, LONG_S)
 
     assert (context.reason, server.meter.codes) == ("SERVER_DRAINING", ["UNAVAILABLE"])
     assert (server.polled.watches.open, server.middleware.streams.in_use) == (0, 0)

@@ -104,7 +104,7 @@ async def test_a_caller_hears_of_a_silent_ledger_before_it_leaves(monkeypatch: p
     host, port = silent.sockets[0].getsockname()
     pool, bulkhead = LedgerPool(f"postgresql://{host}:{port}/silent"), Bulkhead(1)
     archive, began = LedgerArchive(pool), perf_counter()
-    time_left.caller_leaves.set(began + 2.0)
+    time_left.caller_leaves.set(began + 6.0)
 
     async def ask() -> tuple[bool | Failure, float]:
         answer = await bulkhead.ask(lambda: archive.sale_exists(SaleKey("default", "lamp-sale")))
@@ -113,7 +113,7 @@ async def test_a_caller_hears_of_a_silent_ledger_before_it_leaves(monkeypatch: p
     answers = await asyncio.gather(ask(), ask())
 
     assert [answer for answer, _ in answers] == [UNREACHABLE] * 2
-    assert all(0.9 < took_s < 2.0 for _, took_s in answers), answers
+    assert all(2.9 < took_s < 6.0 for _, took_s in answers), answers
     await pool.close()
     for writer in kept:
         writer.close()

@@ -72,10 +72,26 @@ def audits(monkeypatch: pytest.MonkeyPatch) -> list[AuditResult | str]:
     return found
 
 
+def count_no_halt(monkeypatch: pytest.MonkeyPatch, longest_s: float) -> None:
+    """Of each pause of this process the running loop's timers count so much at most: a busy machine may halt it."""
+    loop = asyncio.get_running_loop()
+    real = loop.time
+    read_at = now = real()
+
+    def steady() -> float:
+        nonlocal read_at, now
+        before, read_at = read_at, real()
+        now += min(read_at - before, longest_s)
+        return now
+
+    monkeypatch.setattr(loop, "time", steady)
+
+
 async def test_many_shards_are_loaded_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
     """The last of them waits for longer than a shard may stand still: its own time begins with its turn."""
-    monkeypatch.setattr(restore, "STALL_S", 1.0)  # a busy machine may halt this process for a while
+    monkeypatch.setattr(restore, "STALL_S", 1.0)
     monkeypatch.setattr(restore, "WATCH_S", 0.01)
+    count_no_halt(monkeypatch, longest_s=0.3)
     installation = Installation(shards=8, load_s=0.15)
 
     code = await installation.restore()
@@ -126,6 +142,7 @@ async def test_a_slow_audit_gives_no_shard_up(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(audit, "audit_shard", slow_audit)
     monkeypatch.setattr(restore, "STALL_S", 0.2)
     monkeypatch.setattr(restore, "WATCH_S", 0.01)
+    count_no_halt(monkeypatch, longest_s=0.05)
 
     installation = Installation(shards=1)
 

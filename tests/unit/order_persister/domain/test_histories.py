@@ -4,7 +4,6 @@ from collections import Counter
 from dataclasses import dataclass, field
 from random import Random
 
-import pytest
 from holdfast.inventory.v1.events_pb2 import ReservationFact, SaleFact
 
 from bench.commits import SALE, TENANT
@@ -111,9 +110,14 @@ class InMemoryLedger:
         return refusals
 
 
-@pytest.mark.parametrize("seed", range(60))
-def test_a_history_comes_to_the_same_books_however_it_is_cut(seed: int) -> None:
+def test_a_history_comes_to_the_same_books_however_it_is_cut() -> None:
     """The size of Kafka's batches is chance and must not change the ledger; its books are those of Redis."""
+    for seed in range(60):
+        assert_comes_to_the_same_books(seed)
+
+
+def assert_comes_to_the_same_books(seed: int) -> None:
+    """One by one, at once, and cut by chance."""
     random = Random(seed)
     history, blocked_at_ms = SaleHistory(random), random.randint(1, 60)
     blocks = {(TENANT, REFUSED_BUYER): Block(history.shard.time_ms + blocked_at_ms, "fraud")}
@@ -136,9 +140,13 @@ def test_a_history_comes_to_the_same_books_however_it_is_cut(seed: int) -> None:
         assert {account: balances[account] for account in ACCOUNTS[1:]} == at_once.sums(sku)
 
 
-@pytest.mark.parametrize("seed", range(20))
-def test_the_facts_of_a_history_add_up_to_its_stock(seed: int) -> None:
+def test_the_facts_of_a_history_add_up_to_its_stock() -> None:
     """A consumer that sums what was moved, and what adjustments and new items brought, has each item's numbers."""
+    for seed in range(20):
+        assert_facts_add_up(seed)
+
+
+def assert_facts_add_up(seed: int) -> None:
     history = SaleHistory(Random(seed))
     assert len(list(history.commits(60))) > 10
 
