@@ -3,13 +3,14 @@
 It is for counting instructions: nothing runs in it but the calls, and each script call has 32 of them.
 """
 
-import argparse
 import asyncio
 import gc
+import sys
 
 import grpc
 import uvloop
 
+from bench.arguments import parser_of
 from bench.own_cost import handlers_of
 from inventory_service.rpc.grpc_threads import made_under_sched_batch
 from inventory_service.rpc.server import OPTIONS
@@ -34,8 +35,9 @@ async def serve(listen: str, *, tokens: bool, interval_s: float) -> None:
     await asyncio.gather(*(server.wait_for_termination() for server in servers))
 
 
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def main() -> int:
+    """Serve until ended."""
+    parser = parser_of(__doc__)
     parser.add_argument("--listen", default="127.0.0.1:0", help="host:port (%(default)s)")
     parser.add_argument("--tokens", action="store_true", help="take calls with a token only, and check it")
     parser.add_argument(
@@ -47,3 +49,8 @@ if __name__ == "__main__":
     )
     arguments = parser.parse_args()
     uvloop.run(serve(arguments.listen, tokens=arguments.tokens, interval_s=arguments.interval))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
