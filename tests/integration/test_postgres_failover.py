@@ -2,8 +2,9 @@
 
 import asyncio
 import socket
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from urllib.parse import urlsplit
 
 import pytest
@@ -15,11 +16,11 @@ from inventory_service.adapters.ledger import shards
 from inventory_service.adapters.ledger.pool import LedgerPool
 from inventory_service.adapters.ledger.shards import LedgerShards
 from inventory_service.domain.shards import ADOPTED, LedgerRow, LedgerUnavailable
-from order_persister.adapters.ledger.migrator import migrate
 from order_persister.adapters.ledger.postgres import Database
 from order_persister.domain.chain import KafkaRecord
 from tests.ledgers import ledger_in, open_shards, waits
-from tests.servers import StartPostgres, connected
+from tests.servers import connected, new_postgres, started
+from tests.shared_database import SharedDatabase
 from tests.waiting import LONG_S, eventually
 
 pytestmark = pytest.mark.timeout(120)
@@ -30,15 +31,36 @@ WRITABLE = "alter role current_user reset default_transaction_read_only"
 END_SESSIONS = "select pg_terminate_backend(pid) from pg_stat_activity where pid <> pg_backend_pid() and usename = user"
 
 
+@pytest.fixture(scope="module")
+def databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sequence[SharedDatabase]]:
+    """One in each of two PostgreSQLs, which share nothing."""
+    folders = [tmp_path_factory.mktemp("postgres") for _ in range(2)]
+    with started(new_postgres(folders[0])) as first, started(new_postgres(folders[1])) as second:
+        yield SharedDatabase(first), SharedDatabase(second)
+
+
 @pytest.fixture
-async def dsns(start_postgres: StartPostgres) -> Sequence[str]:
-    """Two migrated PostgreSQLs with an open shard 0 each, which share nothing."""
-    found = [start_postgres().address for _ in range(2)]
+async def dsns(databases: Sequence[SharedDatabase]) -> AsyncIterator[Sequence[str]]:
+    """Two migrated PostgreSQLs with an open shard 0 each; afterwards they take writes again."""
+    found = [await database.empty() for database in databases]
     for dsn in found:
-        await migrate(dsn)
         async with connected(dsn) as db:
             await open_shards(db, [0])
-    return found
+    yield found
+    for dsn in found:
+        await eventually(partial(takes_writes, dsn))
+
+
+async def takes_writes(dsn: str) -> bool:
+    """A new session of it does; what a test has set is taken back."""
+    async with connected(dsn) as db:
+        if await db.fetchval("show default_transaction_read_only") == "off":
+            return True
+        await db.execute("set default_transaction_read_only = off")
+        await db.execute("alter system reset default_transaction_read_only")
+        await db.execute("select pg_reload_conf()")
+        await db.execute(WRITABLE)
+    return False
 
 
 async def test_the_ledger_goes_on_soon_after_a_failover(dsns: Sequence[str]) -> None:

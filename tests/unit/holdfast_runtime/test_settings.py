@@ -1,6 +1,7 @@
 """Settings are read from the environment, or rejected in one line that names the variable."""
 
 import asyncio
+import ssl
 from collections.abc import Mapping, Sequence
 
 import pytest
@@ -32,6 +33,12 @@ def bare(monkeypatch: pytest.MonkeyPatch) -> None:
     """The environment of the test run may have settings."""
     for setting in list_settings(Settings):
         monkeypatch.delenv(setting.variable, raising=False)
+
+
+@pytest.fixture(autouse=True)
+def no_authorities(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of this machine take a while to load, and nothing here connects."""
+    monkeypatch.setattr(ssl.SSLContext, "load_default_certs", lambda *_: None)
 
 
 def test_every_setting_has_a_default() -> None:
