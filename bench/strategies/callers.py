@@ -1,16 +1,15 @@
 """The load: callers who each send one Reserve after another, in a process of their own.
 
-`python -m bench.strategies.callers` reads a `Load` as JSON from its arguments, prints BEGUN once its callers begin, and
-in the end an `Outcome` as JSON: a line each. Ten callers share a connection. A caller whose call failed pauses before
-the next one, so that a server that is down is not stormed; each call has a reservation id and a buyer of its own.
+`python -m bench.strategies.callers` reads a `Load` as JSON from its arguments, prints a line once it is ready, waits
+for a line, and prints an `Outcome` as JSON in the end. Ten callers share a connection. A caller whose call failed
+pauses before the next one, so that a server that is down is not stormed; each call has a reservation id and a buyer of
+its own.
 """
 
 import asyncio
 import json
 import sys
 import time
-from array import array
-from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -27,9 +26,10 @@ from holdfast_bench.load import METHOD, SKU
 from bench.strategies.http2 import DEADLINE_S, Answer, Connection
 
 CALLERS_A_CONNECTION = 10
-BEGUN = "begun"
 PAUSE_S = 0.1  # after a failed call
 CONNECT_S = 5.0
+READY = "ready"
+NO_ANSWER = "no answer"
 SOLD_OUT = (REJECTION_REASON_SOLD_OUT, REJECTION_REASON_INSUFFICIENT_STOCK)
 
 
@@ -43,6 +43,13 @@ class Load:
     seconds: float
     ramp_s: float = 0.0  # over which the callers begin, one after another
     think_s: float = 0.0  # between a caller's answer and the next call
+    # Unless it is 0, `seconds` begin when a caller first hears that the sale is sold out, within so many seconds.
+    sell_out_within_s: float = 0.0
+
+    @property
+    def most_s(self) -> float:
+        """How long it lasts at most, calls in flight at its end apart."""
+        return self.sell_out_within_s + self.seconds
 
 
 @dataclass
@@ -50,17 +57,21 @@ class Outcome:
     """What the callers were told."""
 
     accepted: list[str] = field(default_factory=list)  # reservation ids
-    sold_out: int = 0
-    failures: dict[str, int] = field(default_factory=dict)  # by gRPC status or cause
-    seconds: float = 0.0  # from the first call to the last answer
     accepted_ms: list[float] = field(default_factory=list)  # latencies
     sold_out_ms: list[float] = field(default_factory=list)
+    failures: dict[str, int] = field(default_factory=dict)  # by gRPC status or cause
+    seconds: float = 0.0  # from the first call to the last answer
+    sold_out_after_s: float | None = None  # when a caller first heard it
     client_cpu_s: float = 0.0
 
     @property
     def answers(self) -> int:
         """Calls that were answered, whether with a unit or not."""
-        return len(self.accepted) + self.sold_out
+        return len(self.accepted) + len(self.sold_out_ms)
+
+    def count_failure(self, why: str) -> None:
+        """One more call that was not answered."""
+        self.failures[why] = self.failures.get(why, 0) + 1
 
 
 class Callers:
@@ -68,33 +79,28 @@ class Callers:
 
     def __init__(self, load: Load) -> None:
         self._load = load
-        self._accepted: list[str] = []
-        self._accepted_s, self._sold_out_s = array("d"), array("d")
-        self._failures: Counter[str] = Counter()
-        self._ends = 0.0
+        self._outcome = Outcome()
+        self._began = self._ends = 0.0
 
     async def run(self) -> Outcome:
         """The whole load."""
-        load, began = self._load, time.monotonic()
-        self._ends = began + load.seconds
-        print(BEGUN, flush=True)
+        load, outcome = self._load, self._outcome
+        self._began, own_cpu_s = time.monotonic(), time.process_time()
+        self._ends = self._began + (load.sell_out_within_s or load.seconds)
         lines = [Line(sku=SKU, quantity=1)]
         channels = [Channel(load.address) for _ in range(-(-load.callers // CALLERS_A_CONNECTION))]
-        callers = [self._call_on(channels[n % len(channels)], n, lines) for n in range(load.callers)]
-        try:
-            async with asyncio.timeout(load.seconds + DEADLINE_S + CONNECT_S):
-                await asyncio.gather(*callers)
-        except TimeoutError:
-            self._failures["no answer"] += 1
-        return Outcome(
-            self._accepted,
-            len(self._sold_out_s),
-            dict(self._failures),
-            time.monotonic() - began,
-            [round(second * 1e3, 3) for second in self._accepted_s],
-            [round(second * 1e3, 3) for second in self._sold_out_s],
-            time.process_time(),
-        )
+        calls = (self._call_on(channels[n % len(channels)], n, lines) for n in range(load.callers))
+        await self._wait([asyncio.create_task(call) for call in calls])
+        outcome.seconds, outcome.client_cpu_s = time.monotonic() - self._began, time.process_time() - own_cpu_s
+        return outcome
+
+    async def _wait(self, callers: list["asyncio.Task[None]"]) -> None:
+        """Until each has ended, or has waited for an answer longer than the server may take."""
+        ended, unanswered = await asyncio.wait(callers, timeout=self._load.most_s + DEADLINE_S + CONNECT_S)
+        for _ in unanswered:
+            self._outcome.count_failure(NO_ANSWER)
+        for caller in ended:
+            caller.result()  # raises what a caller has raised
 
     async def _call_on(self, channel: "Channel", caller: int, lines: list[Line]) -> None:
         """One caller."""
@@ -106,25 +112,31 @@ class Callers:
             name = f"{caller}-{number}"
             request = ReserveRequest(sale_id=load.sale_id, reservation_id=name, buyer_id=name, lines=lines)
             answer = await channel.call(request.SerializeToString())
-            failed = self._note(name, answer, time.monotonic() - began)
-            if pause_s := PAUSE_S if failed else load.think_s:
+            if failure := self._note(name, answer, round((time.monotonic() - began) * 1e3, 3)):
+                self._outcome.count_failure(failure)
+            if pause_s := PAUSE_S if failure else load.think_s:
                 await asyncio.sleep(pause_s)
 
-    def _note(self, name: str, answer: Answer, lasted_s: float) -> bool:
-        """Whether the call failed."""
+    def _note(self, name: str, answer: Answer, lasted_ms: float) -> str:
+        """Why the call failed; empty if it was answered."""
         if answer.failure:
-            self._failures[answer.failure] += 1
-            return True
+            return answer.failure
         response = ReserveResponse.FromString(answer.message)
+        if not response.HasField("reservation") and response.rejection.reason not in SOLD_OUT:
+            return RejectionReason.Name(response.rejection.reason)
         if response.HasField("reservation"):
-            self._accepted.append(name)
-            self._accepted_s.append(lasted_s)
-            return False
-        if response.rejection.reason in SOLD_OUT:
-            self._sold_out_s.append(lasted_s)
-            return False
-        self._failures[RejectionReason.Name(response.rejection.reason)] += 1
-        return True
+            self._outcome.accepted.append(name)
+            self._outcome.accepted_ms.append(lasted_ms)
+        else:
+            self._outcome.sold_out_ms.append(lasted_ms)
+            self._heard_sold_out()
+        return ""
+
+    def _heard_sold_out(self) -> None:
+        if self._outcome.sold_out_after_s is None:
+            self._outcome.sold_out_after_s = time.monotonic() - self._began
+            if self._load.sell_out_within_s:
+                self._ends = time.monotonic() + self._load.seconds
 
 
 class Channel:
@@ -157,14 +169,16 @@ class Channel:
 
 
 def outcome_from(printed: str) -> Outcome:
-    """What a process of callers has printed."""
+    """What a process of callers has printed in the end."""
     return Outcome(**json.loads(printed.splitlines()[-1]))
 
 
 def main(load: dict[str, Any]) -> None:
-    """Run a load and print its outcome."""
+    """Run a load when told to, and print its outcome."""
+    print(READY, flush=True)
+    sys.stdin.readline()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        json.dump(asdict(runner.run(Callers(Load(**load)).run())), sys.stdout)
+        print(json.dumps(asdict(runner.run(Callers(Load(**load)).run()))))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
-"""The strategies by name, in the order of the tables."""
+"""The strategies by name, in the order of the tables, and the parts that each has."""
 
 from collections.abc import Mapping
 
 from bench.strategies.atomic_update import AtomicUpdate
 from bench.strategies.base import Strategy
+from bench.strategies.counter import RedisCounter
 from bench.strategies.decr_queue import DecrQueue, DecrQueueWorker
 from bench.strategies.lua_insert import LuaInsert
 from bench.strategies.lua_queue import LuaQueue, LuaQueueWorker
@@ -22,3 +23,13 @@ SERVERS: Mapping[str, type[Strategy]] = {
 }
 WORKERS: Mapping[str, type[Worker]] = {"decr-queue": DecrQueueWorker, "lua-queue": LuaQueueWorker}
 NAMES = (*SERVERS, HOLDFAST)
+REDIS, POSTGRES, SERVER, WORKER = "redis", "postgres", "server", "worker"
+
+
+def has(name: str, part: str) -> bool:
+    """Whether a strategy has a part: some have no worker, and some do without Redis."""
+    if name == HOLDFAST:
+        return True
+    if part == REDIS:
+        return issubclass(SERVERS[name], RedisCounter)
+    return part != WORKER or name in WORKERS

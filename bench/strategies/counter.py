@@ -24,9 +24,9 @@ class RedisCounter(Strategy):
     """Counts down in Redis; PostgreSQL has the orders."""
 
     async def create_sale(self, sale_id: str, sku: str, units: int) -> None:
-        """In PostgreSQL first, then the counter."""
+        """In PostgreSQL first, then the counter, unless it is there."""
         await super().create_sale(sale_id, sku, units)
-        await self.redis.set(stock_key(sale_id, sku), units)
+        await self.redis.set(stock_key(sale_id, sku), units, nx=True)
 
     async def available(self, sale_id: str, sku: str) -> int:
         """The counter."""

@@ -7,9 +7,8 @@ from holdfast_embedded.stack import Stack
 
 from bench.machine import ROOT
 from bench.programs import ENVIRONMENT, ProgramFailed, run_to_end
-from bench.strategies.catalog import HOLDFAST
-from bench.strategies.stores import POSTGRES, REDIS
-from bench.strategies.system import SERVER, WORKER, NotReady, System, ids_in, redis_durability
+from bench.strategies.catalog import HOLDFAST, POSTGRES, REDIS, SERVER, WORKER
+from bench.strategies.system import NotReady, System, ids_in, redis_durability
 
 READY_S = 120.0
 PROCESS_OF = {REDIS: "valkey", POSTGRES: "postgres", SERVER: "serve", WORKER: "persist"}
@@ -35,9 +34,6 @@ class HoldfastSystem(System):
 
     def stores(self) -> Mapping[str, int]:
         return {name: self._stack.pid(name) for name in STORES}
-
-    def uses(self, part: str) -> bool:
-        return part in PROCESS_OF
 
     def kill(self, part: str) -> None:
         """Its stores too, for no other strategy uses them; PostgreSQL is stopped."""

@@ -29,11 +29,11 @@ class Answer:
 
 
 class Connection(asyncio.Protocol):
-    """Calls of one method on one connection; `lost` is set once it takes no more."""
+    """Calls of one method on one connection, each with `headers`; `lost` is set once it takes no more."""
 
     def __init__(self, authority: str, method: str) -> None:
         self.lost = False
-        self._headers = header_block(authority, method)
+        self.headers = header_block(authority, method)
         self._waiting: dict[int, asyncio.Future[Answer]] = {}
         self._messages: dict[int, bytes] = {}
         self._stream = -1
@@ -64,7 +64,7 @@ class Connection(asyncio.Protocol):
         self._window -= len(body)
         self._stream += 2
         self._waiting[self._stream] = future
-        headers = frame(HEADERS, END_HEADERS, self._stream, self._headers)
+        headers = frame(HEADERS, END_HEADERS, self._stream, self.headers)
         self._transport.write(headers + frame(DATA, END_STREAM, self._stream, body))
         return future
 

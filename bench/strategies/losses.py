@@ -1,27 +1,29 @@
 """What each strategy loses when a part of it is killed or away during a sale.
 
 All strategies run side by side, since nothing is timed here: the six on one Redis and one PostgreSQL, Holdfast on its
-own. Each fault comes in the middle of a sale under a light load, which sells out after it. A server is killed under as
-much load as there can be, for what it loses is the calls that it has begun.
+own. Each fault comes in the middle of a sale under a light load, which goes on until the sale is sold out. A server is
+killed under as much load as there can be, for what it loses is the calls that it has begun.
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench.strategies import books
+from bench.strategies.attempts import Attempts
 from bench.strategies.books import Books
-from bench.strategies.callers import Load
+from bench.strategies.callers import Load, Outcome
+from bench.strategies.catalog import POSTGRES, REDIS, SERVER, WORKER
 from bench.strategies.load_process import loading
-from bench.strategies.measuring import DRAIN_S
-from bench.strategies.stores import POSTGRES, REDIS, Stores
-from bench.strategies.system import SERVER, WORKER, System
+from bench.strategies.measuring import ABUNDANT, DRAIN_S
+from bench.strategies.stores import Stores
+from bench.strategies.system import System
 
 CALLERS, THINK_S = 20, 0.2  # some 100 calls a second
 OFFERED = 0.6  # units on sale, in proportion to the calls that can be made
-ABUNDANT = 10_000_000  # units on sale where callers do not pause
+SELL_OUT_S = 60.0  # for what could not be sold during the fault
 
 
 @dataclass(frozen=True)
@@ -59,45 +61,58 @@ class Course:
 
 @dataclass(frozen=True)
 class Loss:
-    """The books of a sale with a fault in it."""
+    """The books of a sale with a fault in it, or why there are none."""
 
     strategy: str
     fault: str
-    books: Books
-    errors: int
+    books: Books | None
+    errors: int = 0  # calls that failed
+    failure: str = ""
 
 
-def losses(
-    systems: Sequence[System], stores: Stores, course: Course, folder: Path, progress: Callable[[str], None]
-) -> Iterator[Loss]:
-    """Every fault in turn, on each strategy that has the part."""
-    for number, fault in enumerate(course.faults):
-        progress(f"losses: {fault.name}")
-        struck = [system for system in systems if system.uses(fault.part)]
-        yield from one_fault(number, fault, struck, stores, course, folder)
+class FaultRun:
+    """A sale on each of several systems, with one fault in all of them."""
 
+    def __init__(self, fault: Fault, course: Course, folder: Path) -> None:
+        self._fault = fault
+        self._course = course
+        self._folder = folder
+        self._stock = fault.stock(course.before_s + fault.down_s + course.after_s)
 
-def one_fault(
-    number: int, fault: Fault, systems: Sequence[System], stores: Stores, course: Course, folder: Path
-) -> Iterator[Loss]:
-    """A sale on each of the strategies, with the fault in it."""
-    seconds = course.before_s + fault.down_s + course.after_s
-    stock = fault.stock(seconds)
-    sales = {system.name: f"fault-{number}-{system.name}" for system in systems}
-    for system in systems:
-        books.create_sale(system, sales[system.name], stock)
-    stores.save()
-    with ExitStack() as held:
-        wanted = [Load(each.address, sales[each.name], CALLERS, seconds, think_s=fault.think_s) for each in systems]
-        loads = [held.enter_context(loading(load, folder)) for load in wanted]
-        for load in loads:
-            load.wait_until_begun()
-        time.sleep(course.before_s)
-        _strike(fault, systems, stores)
-        outcomes = [load.outcome() for load in loads]
-    for system, outcome in zip(systems, outcomes, strict=True):
-        counted = books.count(system, sales[system.name], stock, outcome, DRAIN_S)
-        yield Loss(system.name, fault.name, counted, sum(outcome.failures.values()))
+    def losses(self, systems: Sequence[System], stores: Stores) -> list[Loss]:
+        """What each has lost; the six's stores are those that were given."""
+        attempts = Attempts()
+        attempts.each(systems, lambda system: books.create_sale(system, self._sale(system), self._stock))
+        stores.save()
+        with ExitStack() as held:
+            loads = attempts.each(systems, lambda system: held.enter_context(loading(self._load(system), self._folder)))
+            attempts.each(systems, lambda system: loads[system.name].begin())
+            time.sleep(self._course.before_s)
+            _strike(self._fault, systems, stores)
+            outcomes = attempts.each(systems, lambda system: loads[system.name].outcome())
+        counted = attempts.each(systems, lambda system: self._loss(system, outcomes[system.name]))
+        failed = {name: Loss(name, self._fault.name, None, 0, why) for name, why in attempts.failures.items()}
+        rows = {**counted, **failed}
+        return [rows[system.name] for system in systems]
+
+    def _load(self, system: System) -> Load:
+        """Until it is sold out and a while longer, or, where callers do not pause, until some time after the fault."""
+        fault, course = self._fault, self._course
+        seconds = course.before_s + fault.down_s + course.after_s
+        if not fault.think_s:
+            return Load(system.address, self._sale(system), CALLERS, seconds)
+        return Load(
+            *(system.address, self._sale(system), CALLERS, course.after_s),
+            think_s=fault.think_s,
+            sell_out_within_s=seconds + SELL_OUT_S,
+        )
+
+    def _loss(self, system: System, outcome: Outcome) -> Loss:
+        counted = books.count(system, self._sale(system), self._stock, outcome, DRAIN_S)
+        return Loss(system.name, self._fault.name, counted, sum(outcome.failures.values()))
+
+    def _sale(self, system: System) -> str:
+        return f"{self._fault.part}-{system.name}"
 
 
 def _strike(fault: Fault, systems: Sequence[System], stores: Stores) -> None:

@@ -1,17 +1,19 @@
 """One load on one strategy: its books, latencies, throughput and CPU."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from holdfast_bench.load import percentile
+
 from bench.cpu import cpu_s
 from bench.strategies import books
 from bench.strategies.books import Books
-from bench.strategies.callers import Load
+from bench.strategies.callers import Load, Outcome
 from bench.strategies.load_process import loading
 from bench.strategies.system import System
 
+SCARCE, ABUNDANT = 5_000, 10_000_000  # units on sale
 DRAIN_S = 120.0
 PERCENTILES = (50.0, 95.0, 99.0)
 
@@ -24,64 +26,92 @@ class Shape:
     callers: int
     seconds: float
     ramp_s: float = 0.0
+    sell_out_within_s: float = 0.0  # unless it is 0, the seconds begin when the stock is sold out
+
+    @property
+    def lasts(self) -> str:
+        """How long, in words."""
+        ramp = f" ({self.ramp_s:g} s ramp)" if self.ramp_s else ""
+        until = f"until sold out, {self.sell_out_within_s:g} s at most, and then " if self.sell_out_within_s else ""
+        return f"{until}{self.seconds:g} s{ramp}"
 
     @property
     def label(self) -> str:
-        """In words."""
-        ramp = f" ({self.ramp_s:g} s ramp)" if self.ramp_s else ""
-        return f"{self.callers:,} callers, {self.seconds:g} s{ramp}, {self.stock:,} units"
+        """All of it in words."""
+        return f"{self.callers:,} callers, {self.stock:,} units, {self.lasts}"
+
+    def load(self, address: str, sale_id: str) -> Load:
+        """The same with both."""
+        return Load(address, sale_id, self.callers, self.seconds, self.ramp_s, 0.0, self.sell_out_within_s)
+
+
+@dataclass(frozen=True)
+class Cpu:
+    """CPU seconds for a thousand answers, from the beginning of the load until the last order is recorded."""
+
+    programs: float
+    stores: float
+    callers: float
 
 
 @dataclass(frozen=True)
 class Measured:
     """The results of one load on one strategy."""
 
-    strategy: str
-    shape: Shape
     books: Books
     answers: int
     errors: dict[str, int]
     answers_per_s: float
+    sold_out_after_s: float | None
     percentiles_ms: dict[str, float]  # of all answers
     accepted_ms: dict[str, float]
     sold_out_ms: dict[str, float]
-    cpu_s_per_1000: float  # of its processes
-    stores_cpu_s_per_1000: float
-    client_cpu_s_per_1000: float
+    cpu_s_per_1000: Cpu
     on_disk: str
 
 
+@dataclass(frozen=True)
+class Cell:
+    """What one load on one strategy came to, or why it failed."""
+
+    strategy: str
+    shape: Shape
+    measured: Measured | None
+    failure: str = ""
+
+
 def measure(system: System, shape: Shape, sale_id: str, folder: Path) -> Measured:
-    """Put a load on a new sale. CPU counts from its beginning until the last order is recorded."""
+    """Put a load on a new sale, and count once its last order is recorded."""
     books.create_sale(system, sale_id, shape.stock)
-    programs, stores = system.programs().values(), system.stores().values()
-    before = cpu_s(programs), cpu_s(stores)
-    load = Load(system.address, sale_id, shape.callers, shape.seconds, shape.ramp_s)
-    with loading(load, folder) as running:
+    parts = system.programs().values(), system.stores().values()
+    with loading(shape.load(system.address, sale_id), folder) as running:
+        before = [cpu_s(pids) for pids in parts]
+        running.begin()
         outcome = running.outcome()
     counted = books.count(system, sale_id, shape.stock, outcome, DRAIN_S)
-    spent = cpu_s(programs) - before[0], cpu_s(stores) - before[1]
+    spent = [cpu_s(pids) - spent_before for pids, spent_before in zip(parts, before, strict=True)]
     thousands = max(outcome.answers, 1) / 1000
+    cpu = Cpu(*(seconds / thousands for seconds in (*spent, outcome.client_cpu_s)))
+    return measured(outcome, counted, cpu, system.answer_is_on_disk())
+
+
+def measured(outcome: Outcome, counted: Books, cpu: Cpu, on_disk: str) -> Measured:
+    """The row of a load that has ended."""
     return Measured(
-        strategy=system.name,
-        shape=shape,
         books=counted,
         answers=outcome.answers,
         errors=outcome.failures,
         answers_per_s=outcome.answers / outcome.seconds,
+        sold_out_after_s=outcome.sold_out_after_s,
         percentiles_ms=percentiles([*outcome.accepted_ms, *outcome.sold_out_ms]),
         accepted_ms=percentiles(outcome.accepted_ms),
         sold_out_ms=percentiles(outcome.sold_out_ms),
-        cpu_s_per_1000=spent[0] / thousands,
-        stores_cpu_s_per_1000=spent[1] / thousands,
-        client_cpu_s_per_1000=outcome.client_cpu_s / thousands,
-        on_disk=system.answer_is_on_disk(),
+        cpu_s_per_1000=cpu,
+        on_disk=on_disk,
     )
 
 
 def percentiles(latencies_ms: Sequence[float]) -> dict[str, float]:
-    """By nearest rank; empty if there are no latencies."""
+    """The three of the tables; empty if there are no latencies."""
     ordered = sorted(latencies_ms)
-    if not ordered:
-        return {}
-    return {f"p{p:g}": ordered[max(math.ceil(len(ordered) * p / 100), 1) - 1] for p in PERCENTILES}
+    return {f"p{percent:g}": percentile(ordered, percent) for percent in PERCENTILES} if ordered else {}

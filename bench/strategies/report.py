@@ -1,69 +1,29 @@
-"""What a comparison has found: as JSON, and as a report in Markdown."""
+"""A comparison as a report in Markdown."""
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
 
 from bench.strategies import tables
-from bench.strategies.books import Books
-from bench.strategies.catalog import HOLDFAST
-from bench.strategies.losses import Loss
-from bench.strategies.measuring import Measured, Shape
-
-
-@dataclass
-class Result:
-    """All rows, and where they come from."""
-
-    command: str
-    machine_and_commit: str
-    persistence: str  # of the six's Redis
-    throughput: list[Measured] = field(default_factory=list)
-    losses: list[Loss] = field(default_factory=list)
-    headlines: list[Measured] = field(default_factory=list)
-
-    def unclean(self) -> list[str]:
-        """The sales of Holdfast whose books are not clean."""
-        sales = [
-            *((row.strategy, row.shape.label, row.books) for row in (*self.throughput, *self.headlines)),
-            *((row.strategy, row.fault, row.books) for row in self.losses),
-        ]
-        return [f"{sale}: {books}" for name, sale, books in sales if name == HOLDFAST and not books.are_clean]
-
-    def save(self, file: Path) -> None:
-        """Write everything as JSON."""
-        file.write_text(json.dumps(asdict(self), indent=1) + "\n")
-
-
-def load(file: Path) -> Result:
-    """What `save` wrote."""
-    saved = json.loads(file.read_text())
-    return Result(
-        command=saved["command"],
-        machine_and_commit=saved["machine_and_commit"],
-        persistence=saved["persistence"],
-        throughput=_measured(saved["throughput"]),
-        losses=[Loss(**{**row, "books": Books(**row["books"])}) for row in saved["losses"]],
-        headlines=_measured(saved["headlines"]),
-    )
-
-
-def _measured(rows: Sequence[Mapping[str, Any]]) -> list[Measured]:
-    return [Measured(**{**row, "shape": Shape(**row["shape"]), "books": Books(**row["books"])}) for row in rows]
+from bench.strategies.result import HEADLINES, THROUGHPUT, Result
 
 
 def lines_of(result: Result) -> Iterator[str]:
-    """The report."""
-    yield f"`{result.command}`; {result.machine_and_commit}; Redis of the six: {result.persistence}"
-    yield "\nThe callers are `bench/strategies/callers.py`, in a process of their own on the same machine."
-    if result.throughput:
+    """The report: where it is from, the worst of all books, and every row."""
+    origin = result.origin
+    yield f"`{origin['command']}`; {origin['machine']}; commit {origin['commit']}; {origin['taken'][:10]}"
+    yield f"\nRedis of the six: {result.persistence}"
+    if "--quick" in origin["command"]:
+        yield "\nThe loads were short: they say what each strategy loses, and little about its speed."
+    yield "\n### The worst of all sales\n"
+    yield from tables.books_table(result)
+    if cells := result.cells[THROUGHPUT]:
         yield "\n### Each strategy alone"
-        yield from tables.throughput_tables(result.throughput)
+        yield from tables.throughput_tables(cells)
     if result.losses:
         yield "\n### What is lost\n"
         yield from tables.loss_table(result.losses)
-    if result.headlines:
+    if cells := result.cells[HEADLINES]:
         yield "\n### Shapes of published figures"
-        yield from tables.headline_tables(result.headlines)
+        yield from tables.headline_tables(cells)
+    if result.problems:
+        yield "\n### What failed between the rows\n"
+        yield from (f"- {tables.failed(problem)}" for problem in result.problems)

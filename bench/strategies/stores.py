@@ -8,7 +8,8 @@ from holdfast_embedded.server import Server
 from holdfast_embedded.valkey import Valkey
 from redis import Redis
 
-REDIS, POSTGRES = "redis", "postgres"
+from bench.strategies.catalog import POSTGRES, REDIS
+
 # How Redis keeps its data, by name. `snapshots` is what it does without a configuration file.
 PERSISTENCE: Mapping[str, Mapping[str, str]] = {
     "snapshots": {"appendonly": "no", "save": "3600 1 300 100 60 10000"},

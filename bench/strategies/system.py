@@ -14,13 +14,12 @@ from redis import Redis
 
 from bench.machine import ROOT
 from bench.programs import ENVIRONMENT
-from bench.strategies.catalog import SERVERS, WORKERS
-from bench.strategies.counter import RedisCounter
+from bench.strategies.catalog import SERVER, WORKER, WORKERS
 from bench.strategies.queue import Worker
-from bench.strategies.stores import POSTGRES, REDIS, Stores
+from bench.strategies.stores import Stores
 
 START_S = 60.0
-SERVER, WORKER = "server", "worker"
+CONNECT_S, QUERY_S = 10.0, 60.0
 
 
 class NotReady(RuntimeError):
@@ -41,10 +40,6 @@ class System(ABC):
     @abstractmethod
     def stores(self) -> Mapping[str, int]:
         """The pids of its stores."""
-
-    @abstractmethod
-    def uses(self, part: str) -> bool:
-        """Whether it depends on this part: some have no worker, and some do without Redis."""
 
     @abstractmethod
     def kill(self, part: str) -> None:
@@ -121,11 +116,6 @@ class StrategySystem(System):
     def stores(self) -> Mapping[str, int]:
         return {name: server.pid for name, server in self._stores.servers.items()}
 
-    def uses(self, part: str) -> bool:
-        if part == REDIS:
-            return issubclass(SERVERS[self.name], RedisCounter)
-        return part == POSTGRES or part in self._programs
-
     def kill(self, part: str) -> None:
         self._programs[part].kill()
 
@@ -154,7 +144,7 @@ def ids_in(dsn: str, query: str, sale_id: str) -> set[str]:
     """The first column of a query about a sale."""
 
     async def fetched() -> set[str]:
-        connection = await asyncpg.connect(dsn)
+        connection = await asyncpg.connect(dsn, timeout=CONNECT_S, command_timeout=QUERY_S)
         try:
             return {row[0] for row in await connection.fetch(query, sale_id)}
         finally:
@@ -167,7 +157,7 @@ def postgres_durability(dsn: str) -> str:
     """The settings by which PostgreSQL puts a commit on disk, as it runs."""
 
     async def shown() -> list[str]:
-        connection = await asyncpg.connect(dsn)
+        connection = await asyncpg.connect(dsn, timeout=CONNECT_S, command_timeout=QUERY_S)
         try:
             return [f"{name} {await connection.fetchval(f'show {name}')}" for name in ("fsync", "synchronous_commit")]
         finally:

@@ -2,81 +2,109 @@
 
 from collections.abc import Iterator, Sequence
 
+from bench.strategies.books import Books
+from bench.strategies.catalog import NAMES
 from bench.strategies.losses import Loss
-from bench.strategies.measuring import Measured, Shape
+from bench.strategies.measuring import ABUNDANT, Cell, Measured
+from bench.strategies.result import Result
 
 BOOKS = ("told / stock", "orders recorded", "divergence")
+SOLD_OUT = "sold out after s"
 SPEED = ("p50 ms", "p95 ms", "p99 ms", "answers/s", "errors", "CPU s per 1,000", "of the stores")
+LONGEST_FAILURE = 120
 
 
-def throughput_tables(rows: Sequence[Measured]) -> Iterator[str]:
+def books_table(result: Result) -> Iterator[str]:
+    """The worst of each strategy's sales."""
+    columns = ("strategy", "sales", "oversold", "divergence", "answers lost", "units lost", "rows that failed")
+    found = {name: [books for strategy, _, books in result.sales() if strategy == name] for name in NAMES}
+    yield from table(columns, [[name, *worst(sales)] for name, sales in found.items() if sales])
+
+
+def worst(sales: Sequence[Books | None]) -> list[str]:
+    """How many sales, the most of each in one sale, and how many failed."""
+    kept = [books for books in sales if books is not None]
+    most = [
+        max((getattr(books, name) for books in kept), default=0)
+        for name in ("oversold", "divergence", "lost", "units_lost")
+    ]
+    return [f"{number:,}" for number in (len(kept), *most, len(sales) - len(kept))]
+
+
+def throughput_tables(cells: Sequence[Cell]) -> Iterator[str]:
     """One table for each stock."""
-    yield f"\nLoads of {', '.join(sorted({f'{row.shape.seconds:g} s' for row in rows}))}"
-    for stock in dict.fromkeys(row.shape.stock for row in rows):
-        yield f"\nStock of {stock:,} units\n"
-        yield from table(
-            ("strategy", "callers", *BOOKS, *SPEED),
-            [
-                [row.strategy, f"{row.shape.callers:,}", *sold(row), *speed(row)]
-                for row in rows
-                if row.shape.stock == stock
-            ],
-        )
+    for stock in dict.fromkeys(cell.shape.stock for cell in cells):
+        rows = [cell for cell in cells if cell.shape.stock == stock]
+        yield f"\nStock of {stock:,} units, {' or '.join(dict.fromkeys(cell.shape.lasts for cell in rows))}\n"
+        columns = ("strategy", "callers", *_columns(stock))
+        yield from table(columns, [[cell.strategy, f"{cell.shape.callers:,}", *_figures(cell)] for cell in rows])
 
 
-def headline_tables(rows: Sequence[Measured]) -> Iterator[str]:
+def headline_tables(cells: Sequence[Cell]) -> Iterator[str]:
     """One table for each shape."""
-    for shape in dict.fromkeys(row.shape for row in rows):
+    for shape in dict.fromkeys(cell.shape for cell in cells):
         yield f"\n{shape.label}\n"
+        rows = [cell for cell in cells if cell.shape == shape]
+        columns = ("strategy", *_columns(shape.stock), "on disk when answered")
         yield from table(
-            ("strategy", *BOOKS, *SPEED, "on disk when answered"),
-            [[row.strategy, *sold(row), *speed(row), row.on_disk] for row in of_shape(rows, shape)],
+            columns,
+            [[cell.strategy, *_figures(cell), *([cell.measured.on_disk] if cell.measured else [])] for cell in rows],
         )
 
 
 def loss_table(rows: Sequence[Loss]) -> Iterator[str]:
     """All faults, strategy by strategy within each."""
-    columns = ("fault", "strategy", "told / stock", "orders recorded", "answers lost", "oversold", "units lost")
-    yield from table(
-        (*columns, "recorded, not told", "errors"),
-        [
-            [
-                *(row.fault, row.strategy, f"{row.books.told:,} / {row.books.stock:,}"),
-                *(
-                    f"{number:,}"
-                    for number in (
-                        *(row.books.recorded, row.books.lost, row.books.oversold, row.books.units_lost),
-                        *(row.books.unanswered, row.errors),
-                    )
-                ),
-            ]
-            for row in rows
-        ],
-    )
+    faults = ("answers lost", "oversold", "units lost", "recorded, not told", "errors")
+    yield from table(("fault", "strategy", *BOOKS, *faults), [[row.fault, row.strategy, *_losses(row)] for row in rows])
 
 
-def of_shape(rows: Sequence[Measured], shape: Shape) -> list[Measured]:
-    """The rows of one shape."""
-    return [row for row in rows if row.shape == shape]
-
-
-def sold(row: Measured) -> list[str]:
-    """The books' columns."""
+def _losses(row: Loss) -> list[str]:
+    if row.books is None:
+        return [failed(row.failure)]
     books = row.books
+    numbers = (books.lost, books.oversold, books.units_lost, books.unanswered, row.errors)
+    return [*sold(books), *(f"{number:,}" for number in numbers)]
+
+
+def _columns(stock: int) -> Sequence[str]:
+    """An abundant stock is not sold out."""
+    return (*BOOKS, *SPEED) if stock >= ABUNDANT else (*BOOKS, SOLD_OUT, *SPEED)
+
+
+def _figures(cell: Cell) -> list[str]:
+    if cell.measured is None:
+        return [failed(cell.failure)]
+    sell_out = [] if cell.shape.stock >= ABUNDANT else [sold_out(cell.measured)]
+    return [*sold(cell.measured.books), *sell_out, *speed(cell.measured)]
+
+
+def failed(failure: str) -> str:
+    """The first line of a failure, as a cell."""
+    return f"failed: {failure.partition(chr(10))[0][:LONGEST_FAILURE].replace('|', '/')}"
+
+
+def sold(books: Books) -> list[str]:
+    """The books' columns."""
     return [f"{books.told:,} / {books.stock:,}", f"{books.recorded:,}", f"{books.divergence:,}"]
+
+
+def sold_out(row: Measured) -> str:
+    """When a caller first heard that the stock is sold out, or how far it came by the counter that decides."""
+    if row.sold_out_after_s is not None:
+        return f"{row.sold_out_after_s:.2f}"
+    return f"not: {row.books.counted:,} by its counter"
 
 
 def speed(row: Measured) -> list[str]:
     """Latencies, throughput, errors and CPU."""
     tails = [f"{value:.1f}" for value in row.percentiles_ms.values()] or ["", "", ""]
-    errors = sum(row.errors.values())
-    cpu = [f"{value:.3f}" for value in (row.cpu_s_per_1000, row.stores_cpu_s_per_1000)]
-    return [*tails, f"{row.answers_per_s:,.0f}", f"{errors:,}", *cpu]
+    errors, cpu = sum(row.errors.values()), row.cpu_s_per_1000
+    return [*tails, f"{row.answers_per_s:,.0f}", f"{errors:,}", f"{cpu.programs:.3f}", f"{cpu.stores:.3f}"]
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Lines of a Markdown table."""
+    """Lines of a Markdown table; a row that is too short ends with empty cells."""
     yield f"| {' | '.join(columns)} |"
     yield f"|{'---|' * len(columns)}"
     for row in rows:
-        yield f"| {' | '.join(row)} |"
+        yield f"| {' | '.join([*row, *[''] * (len(columns) - len(row))])} |"

@@ -50,7 +50,7 @@ class Authenticator:
         self._missing = Problem.NO_TOKEN if verifier else Problem.UNKNOWN_CERTIFICATE
         self._count_refused = count_refused
 
-    def __call__(self, context: ServicerContext[Any, Any]) -> Caller:
+    def caller_of(self, context: ServicerContext[Any, Any]) -> Caller:
         """The caller; CallFailed with TOKEN_INVALID, TOKEN_REVOKED or SCOPE_MISSING."""
         try:
             certified = self._certificates(context) if self._certificates else None
@@ -71,9 +71,9 @@ class Authenticator:
 def _authorization() -> str | None:
     """The one header of that name, or None; gRPC has all names in lower case."""
     found: str | None = None
-    for key, value in call_headers.get():
-        if key == "authorization":
+    for header in call_headers.get():  # by index: a named tuple, as gRPC makes, is slow to unpack
+        if header[0] == "authorization":
             if found is not None:
                 raise refused(token_failure(TokenRejected(Problem.TWO_TOKENS)))
-            found = str(value)
+            found = str(header[1])
     return found

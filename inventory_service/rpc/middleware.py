@@ -19,7 +19,7 @@ from inventory_service.domain.results import Failure
 from inventory_service.domain.time_left import caller_leaves
 from inventory_service.rpc.auth import Authenticate, current_caller
 from inventory_service.rpc.bulk_requests import parse_batch, parse_message
-from inventory_service.rpc.call_headers import Handler, MethodsOfService
+from inventory_service.rpc.call_headers import Handler
 from inventory_service.rpc.methods import METHODS, TIME_LIMIT_S, MethodClass
 from inventory_service.rpc.plain_requests import parse_reserve
 from inventory_service.rpc.rate import CallerRate
@@ -54,7 +54,7 @@ _OWN_PARSERS: Mapping[str, Callable[[bytes], Any]] = {  # by method
     "BatchReserve": parse_batch,
     "StreamReserve": parse_message,
 }
-_MAKE_HANDLER: Mapping[tuple[bool, bool], Callable[..., Handler]] = {  # by what is a stream: request, response
+MAKE_HANDLER: Mapping[tuple[bool, bool], Callable[..., Handler]] = {  # by what is a stream: request, response
     (False, False): grpc.unary_unary_rpc_method_handler,
     (False, True): grpc.unary_stream_rpc_method_handler,
     (True, False): grpc.stream_unary_rpc_method_handler,
@@ -109,16 +109,15 @@ class Middleware:
             return False
         return True
 
-    def wrap(self, service: str, methods: Mapping[str, Handler]) -> grpc.GenericRpcHandler:
-        """The methods of one service, wrapped."""
-        wrapped = {name: self._wrap_method(service, name, handler) for name, handler in methods.items()}
-        return MethodsOfService(service, wrapped)
+    def wrap(self, service: str, methods: Mapping[str, Handler]) -> dict[str, Handler]:
+        """The methods of one service, wrapped, by name."""
+        return {name: self._wrap_method(service, name, handler) for name, handler in methods.items()}
 
     def _wrap_method(self, service: str, name: str, handler: Handler) -> Handler:
         behaviour = handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
-        return _MAKE_HANDLER[handler.request_streaming, handler.response_streaming](
+        return MAKE_HANDLER[handler.request_streaming, handler.response_streaming](
             self._wrapped(behaviour, METHODS[name], self._meter.observer(service, name)),
-            request_deserializer=_safe_deserializer(_OWN_PARSERS.get(name, handler.request_deserializer)),
+            request_deserializer=safe_deserializer(_OWN_PARSERS.get(name, handler.request_deserializer)),
             response_serializer=_serialized,
         )
 
@@ -186,10 +185,14 @@ class Middleware:
     def _caller_check(self, method: MethodClass) -> Callable[[ServicerContext[Any, Any]], None]:
         """The checks of who calls a method, and how often."""
         authenticate, rate = self.authenticate, self._rate if method.is_charged else None
+        lacks_scope = method.scopes.isdisjoint
 
         def check(context: ServicerContext[Any, Any]) -> None:
             if authenticate is not None:
-                _check_scope(authenticate(context), method)
+                caller = authenticate(context)
+                if lacks_scope(caller.scopes):
+                    raise _scope_missing(caller, method)
+                current_caller.set(caller)
             if rate is not None:
                 rate.charge(context)
 
@@ -211,12 +214,9 @@ class Middleware:
                 self._idle.set()
 
 
-def _check_scope(caller: Caller, method: MethodClass) -> None:
-    """Let the call be its caller's, if that may make it."""
-    if method.scopes.isdisjoint(caller.scopes):
-        log.debug("caller_refused", problem="scope_missing", scope=method.weakest_scope, **caller.named)
-        raise CallFailed(Failure(reasons.ERROR_REASON_SCOPE_MISSING, {"scope": method.weakest_scope}))
-    current_caller.set(caller)
+def _scope_missing(caller: Caller, method: MethodClass) -> CallFailed:
+    log.debug("caller_refused", problem="scope_missing", scope=method.weakest_scope, **caller.named)
+    return CallFailed(Failure(reasons.ERROR_REASON_SCOPE_MISSING, {"scope": method.weakest_scope}))
 
 
 def _failed(reason: int) -> CallFailed:
@@ -229,7 +229,7 @@ def _overdue(method: MethodClass) -> CallFailed:
     return _failed(unknown if method.changes else nothing_done)
 
 
-def _safe_deserializer(deserialize: Callable[[bytes], Any] | None) -> Callable[[bytes], Any]:
+def safe_deserializer(deserialize: Callable[[bytes], Any] | None) -> Callable[[bytes], Any]:
     """A deserializer that never raises."""
     assert deserialize is not None
 

@@ -12,7 +12,7 @@ from inventory_service.adapters.tokens.verifier import JwtVerifier
 from inventory_service.domain.revocations import Revocations
 from inventory_service.domain.token_claims import TokenRules
 from inventory_service.metrics import TokenMetrics
-from inventory_service.rpc.auth import Authenticator, Identify
+from inventory_service.rpc.auth import Authenticate, Authenticator, Identify
 from inventory_service.settings import Settings
 from inventory_service.wiring.settings_files import settings_file
 
@@ -45,12 +45,12 @@ def authenticator(
     keys: KeyFiles | None,
     revocations: Revocations,
     registry: CollectorRegistry,
-) -> Authenticator | None:
+) -> Authenticate | None:
     """Finds out who calls; None if every caller may make every call."""
     if certificates is None and keys is None:
         return None
     count_refused = TokenMetrics(registry).count_refused
-    return Authenticator(_verifier(settings, keys), revocations, certificates, count_refused=count_refused)
+    return Authenticator(_verifier(settings, keys), revocations, certificates, count_refused=count_refused).caller_of
 
 
 def who_may_call(*, tokens: bool, certificates: bool) -> str:

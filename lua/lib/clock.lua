@@ -1,4 +1,4 @@
--- clock.lua: the time of the Redis process. The contract tests replace this file with a clock that they set.
+-- clock.lua: the time of the Redis process. The contract tests replace what it does by a clock that they set.
 
 local function wall_time_ms()
   local time = redis.call('TIME')

@@ -14,13 +14,17 @@ local function call_in_chunks(command, key, values)
   end
 end
 
--- Writes the items that changed, and `at`, the commit that did: by it a watch sees whether to read the sale again.
-local function write_items(sale, commit_id)
+-- Writes the items that changed, `at`, the commit that did: by it a watch sees whether to read the sale again, and when
+-- the sale is `due`, if that changed.
+local function write_items(sale, commit_id, due)
   local fields, settings = {'at', commit_id}, sale.changes.settings
   if settings then fields[3], fields[4] = 'settings', settings end
-  for sku in pairs(sale.changes.items) do
-    local count = #fields
-    fields[count + 1], fields[count + 2] = 'item:' .. sku, text_from_item(sale.items[sku])
+  if due then fields[#fields + 1], fields[#fields + 2] = 'due', due end
+  for sku, item in pairs(sale.items) do
+    if item and item.changed then
+      local count = #fields
+      fields[count + 1], fields[count + 2] = 'item:' .. sku, text_from_item(item)
+    end
   end
   call_in_chunks('HSET', sale.key, fields)
 end
@@ -37,11 +41,12 @@ end
 
 -- Writes the accounts that changed, and drops those that have no units left.
 local function write_accounts(sale)
-  local fields, count, empty, held, sold = {}, 0, {}, sale.held, sale.sold
+  local fields, count, empty, held, sold = {}, 0, nil, sale.held, sale.sold
   local last_held, last_sold, text -- buyers of a flash sale mostly have the same
   for name in pairs(sale.changes.accounts) do
     local held_units, sold_units = held[name] or 0, sold[name] or 0
     if held_units == 0 and sold_units == 0 then
+      empty = empty or {}
       empty[#empty + 1] = name
     else
       if held_units ~= last_held or sold_units ~= last_sold then
@@ -52,32 +57,37 @@ local function write_accounts(sale)
     end
   end
   call_in_chunks('HSET', sale.buyers_key, fields)
-  if #empty > 0 then call_in_chunks('HDEL', sale.buyers_key, empty) end
+  if empty then call_in_chunks('HDEL', sale.buyers_key, empty) end
 end
 
--- Writes when holds end, and when the first of the sale's does; holds that are only added can but bring that forward.
--- While a sale has holds that were released, it is due since that moment.
+-- When the first hold ends of those that a sale has now. While it has holds that were released, it is due since that moment.
+local function first_due(sale)
+  local first, release_ms = redis.call('ZRANGE', sale.expiry_key, 0, 0, 'WITHSCORES'), sale.settings.release_ms
+  return first[2] and release_ms > 0 and release_ms or first[2] or '+inf'
+end
+
+-- Writes when holds end, and returns when the sale is due by that, nil where that does not change: holds that are added can
+-- but bring it forward, and others change it only if they were the first to end.
 local function write_ends(sale)
-  local ends, ended, first_end = sale.changes.ends, sale.changes.ended, sale.changes.first_end
-  if first_end then redis.call('ZADD', sale.expiry_key, unpack(ends)) end
-  if #ended == 0 and not sale.changes.has_extended then
-    if first_end then redis.call('ZADD', KEYS[3], 'LT', first_end, name_of(sale)) end
-    return
+  local changes, due = sale.changes, nil
+  local first_end = changes.first_end
+  if first_end then redis.call('ZADD', sale.expiry_key, unpack(changes.ends)) end
+  if #changes.ended > 0 then redis.call('ZREM', sale.expiry_key, unpack(changes.ended)) end
+  if changes.is_first_gone then
+    due = first_due(sale)
+    redis.call('ZADD', KEYS[3], due, name_of(sale))
+  elseif first_end and first_end < sale.due_ms then
+    due = first_end
+    redis.call('ZADD', KEYS[3], 'LT', due, name_of(sale))
   end
-  if #ended > 0 then redis.call('ZREM', sale.expiry_key, unpack(ended)) end
-  local first = redis.call('ZRANGE', sale.expiry_key, 0, 0, 'WITHSCORES')
-  local due_ms = first[2] or '+inf'
-  if first[2] and sale.settings.release_ms > 0 then due_ms = sale.settings.release_ms end
-  redis.call('ZADD', KEYS[3], due_ms, name_of(sale))
+  return due
 end
 
 local function write_sale(sale, commit_id)
-  local changes = sale.changes
-  if next(changes.items) == nil and next(changes.records) == nil and not changes.settings then return end
-  write_items(sale, commit_id)
+  if not sale.changes then return end
+  write_items(sale, commit_id, write_ends(sale))
   write_records(sale)
   write_accounts(sale)
-  write_ends(sale)
 end
 
 -- Writes everything that the call changed; a call that changed nothing writes nothing.

@@ -16,13 +16,14 @@ local function settings_from_bytes(bytes)
   }
 end
 
--- Reads the settings, and the stock of these items, in one command; what is not there becomes false.
+-- Reads the settings, when the sale is due, and the stock of these items, in one command; what is not there becomes false.
 local function load_settings(sale, skus)
-  local fields = {'settings'}
-  for at = 1, #skus do fields[at + 1] = 'item:' .. skus[at] end
+  local fields = {'settings', 'due'}
+  for at = 1, #skus do fields[at + 2] = 'item:' .. skus[at] end
   local values = redis.call('HMGET', sale.key, unpack(fields))
   sale.settings = values[1] and settings_from_bytes(values[1])
-  for at = 1, #skus do note_item(sale, skus[at], values[at + 1]) end
+  sale.due_ms = (values[2] or math.huge) + 0
+  for at = 1, #skus do note_item(sale, skus[at], values[at + 2]) end
 end
 
 -- Reads what a move of these reservations will touch, and the settings unless they were read. The records must have been.

@@ -190,13 +190,15 @@ class LoadedShard(RedisShard):
     async def stored(self) -> dict[str, dict[bytes, Any]]:
         """Every key of the shard with every field, unpacked, in no order; of its state, what a new epoch keeps.
 
-        The attempts of buyers are not in the ledger: a restart of Redis may forget them. After a load no sale has `at`.
+        The attempts of buyers are not in the ledger: a restart of Redis may forget them. After a load no sale has `at`
+        and `due`.
         """
         found: Any = await self.ask("EVAL", STORED, 0)
         stored = {key.decode(): _fields(values) for key, values in found if b":attempts-" not in key}
         for key, fields in stored.items():
             if ":sale:" in key:
                 fields.pop(b"at", None)
+                fields.pop(b"due", None)
         stored.pop(shard_keys(0).outbox, None)
         meta = stored[shard_keys(0).meta]
         stored[shard_keys(0).meta] = {field: meta.get(field) for field in META}

@@ -63,7 +63,7 @@ def reserve_arguments(
     """
     ids: list[Argument] = []
     terms: dict[tuple[SaleKey, bytes], int] = {}
-    terms_of, texts = bytearray(), [_array_head(2 * len(requests))]
+    terms_of, buyers, claims = bytearray(), list[bytes](), list[bytes]()
     for request in requests:
         if isinstance(request, PlainReserve):
             sale, reservation_id, fingerprint, claim = request
@@ -72,17 +72,13 @@ def reserve_arguments(
             fingerprint, claim = fingerprint_of(request).encode(), _claim(request)
         buyer, _, rest = fingerprint.partition(b" ")
         terms_of.append(terms.setdefault((sale, rest), len(terms) + 1))
-        texts += (_text_head(buyer), buyer, _text_head(claim), claim)
+        buyers += (_text_head(buyer), buyer)
+        claims += (_text_head(claim), claim)
         ids.append(reservation_id)
-    arguments: list[Argument] = [max_commits_ahead, bytes(terms_of), b"".join(texts), *ids]
+    arguments: list[Argument] = [max_commits_ahead, bytes(terms_of), b"".join(buyers + claims), *ids]
     for sale, rest in terms:
         arguments += (numbers[sale], rest)
     return arguments
-
-
-def _array_head(length: int) -> bytes:
-    """What stands before the elements of an array in MessagePack."""
-    return b"\xdc" + length.to_bytes(2, "big")
 
 
 def _text_head(text: bytes) -> bytes:

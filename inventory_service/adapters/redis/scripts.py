@@ -81,7 +81,7 @@ def with_library(text: str) -> str:
     first, _, rest = text.partition("\n")
     assert first.startswith("#!lua"), f"a script does not begin with #!lua: {first}"
     whole = "\n".join([first, *(read_lua(f"lib/{file}") for file in used_library(text)), rest])
-    return with_numbers(with_needed_functions(whole))
+    return with_needed_functions(with_numbers(whole))
 
 
 def with_numbers(text: str) -> str:

@@ -1,17 +1,17 @@
 """The arithmetic of the comparison: what books say, what a worker may record, and the frames of its client."""
 
-from pathlib import Path
-
 import pytest
 
-from bench.machine import ROOT
 from bench.strategies.base import Order
 from bench.strategies.books import Books
+from bench.strategies.catalog import NAMES, POSTGRES, REDIS, SERVER, WORKER, has
 from bench.strategies.decr_queue import within
 from bench.strategies.http2 import NO_STATUS, frame, status_in
-from bench.strategies.losses import Loss
-from bench.strategies.measuring import Measured, Shape, percentiles
-from bench.strategies.report import Result, lines_of, load
+from bench.strategies.measuring import percentiles
+from bench.strategies.server import GC_THRESHOLDS, LISTENERS, OPTIONS
+from inventory_service.rpc import server
+from inventory_service.settings import Settings
+from inventory_service.wiring import serve
 
 CLEAN = {"stock": 10, "told": 10, "recorded": 10, "counted": 10, "lost": 0, "unanswered": 0}
 
@@ -68,53 +68,22 @@ def test_percentiles_are_by_nearest_rank() -> None:
     assert percentiles([]) == {}
 
 
-def a_result(**changed: int) -> Result:
-    """One row in each list, of Holdfast."""
-    books = Books(**{**CLEAN, **changed})
-    row = Measured(
-        strategy="holdfast",
-        shape=Shape(10, 100, 5.0, ramp_s=1.0),
-        books=books,
-        answers=30,
-        errors={"14": 2},
-        answers_per_s=6.0,
-        percentiles_ms={"p50": 1.0, "p95": 2.0, "p99": 3.0},
-        accepted_ms={},
-        sold_out_ms={},
-        cpu_s_per_1000=0.1,
-        stores_cpu_s_per_1000=0.2,
-        client_cpu_s_per_1000=0.3,
-        on_disk="yes",
-    )
-    return Result("make compare", "2 cores", "snapshots", [row], [Loss("holdfast", "Redis killed", books, 7)], [row])
+def test_the_servers_of_the_six_are_set_up_as_that_of_holdfast() -> None:
+    """As many server objects, as many calls that may wait, and garbage collections as rarely."""
+    assert Settings.model_fields["listeners"].default == LISTENERS
+    assert set(OPTIONS) <= set(server.OPTIONS)
+    assert serve.GC_THRESHOLDS == GC_THRESHOLDS
 
 
-def test_a_result_is_read_as_it_was_saved(tmp_path: Path) -> None:
-    """So that a page can be held against it."""
-    (saved := a_result()).save(tmp_path / "result.json")
-
-    assert load(tmp_path / "result.json") == saved
-
-
-def test_books_of_holdfast_that_are_not_clean_are_named() -> None:
-    """In every table; they end the comparison with exit code 1."""
-    assert a_result().unclean() == []
-    assert [sale.partition(":")[0] for sale in a_result(lost=1).unclean()] == [
-        *("100 callers, 5 s (1 s ramp), 10 units",) * 2,
-        "Redis killed",
-    ]
-
-
-def test_a_report_has_a_row_for_each_measurement() -> None:
-    """With the stock, the books, the latencies and the errors."""
-    report = list(lines_of(a_result(told=9)))
-
-    assert "| holdfast | 100 | 9 / 10 | 10 | 0 | 1.0 | 2.0 | 3.0 | 6 | 2 | 0.100 | 0.200 |" in report
-    assert "| Redis killed | holdfast | 9 / 10 | 10 | 0 | 0 | 0 | 0 | 7 |" in report
-
-
-def test_the_page_shows_what_its_json_has() -> None:
-    """Every table of docs/comparison.md is of one run, which lies beside it."""
-    page = (ROOT / "docs" / "comparison.md").read_text()
-
-    assert "\n".join(lines_of(load(ROOT / "docs" / "comparison.json"))) in page
+@pytest.mark.parametrize(
+    ("part", "without"),
+    [
+        (REDIS, {"read-modify-write", "atomic-update", "select-for-update"}),
+        (WORKER, {"read-modify-write", "atomic-update", "select-for-update", "lua-insert"}),
+        (SERVER, set()),
+        (POSTGRES, set()),
+    ],
+)
+def test_a_strategy_is_left_out_where_the_part_that_fails_is_none_of_its_own(part: str, without: set[str]) -> None:
+    """All others get the fault."""
+    assert {name for name in NAMES if not has(name, part)} == without

@@ -45,7 +45,8 @@ class Authenticated:
         self.now_s = NOW_S
         self.verifier = FakeVerifier(**tokens)
         self.revocations = Revocations()
-        self.authenticate = Authenticator(self.verifier, self.revocations, certificates, lambda: self.now_s)
+        self.authenticator = Authenticator(self.verifier, self.revocations, certificates, lambda: self.now_s)
+        self.authenticate = self.authenticator.caller_of
 
     def call(self, *headers: str, more: Metadata = ()) -> Caller:
         """The caller of a call with these `authorization` headers."""

@@ -85,11 +85,11 @@ def test_a_token_of_another_tenant_than_the_certificate_is_refused() -> None:
 
 def test_where_no_keys_are_set_a_token_is_not_looked_at() -> None:
     """It may be meant for a proxy before the server."""
-    authenticate = Authenticator(None, Revocations(), lambda _: CERTIFIED)
+    authenticate = Authenticator(None, Revocations(), lambda _: CERTIFIED).caller_of
 
     assert authenticate(context_with("Bearer ann")) == CERTIFIED
     with pytest.raises(CallFailed) as failed:
-        Authenticator(None, Revocations(), lambda _: None)(context_with("Bearer ann"))
+        Authenticator(None, Revocations(), lambda _: None).caller_of(context_with("Bearer ann"))
     assert failure_text(failed.value) == "TOKEN_INVALID problem=unknown_certificate"
     assert failed.value.failure.reason == reasons.ERROR_REASON_TOKEN_INVALID
 

@@ -167,5 +167,5 @@ def test_what_is_too_long_is_not_remembered() -> None:
     for _ in range(2):
         assert served.failure("Bearer " + "a" * 100_000) == "TOKEN_INVALID problem=too_long"
 
-    assert served.authenticate._tokens is not None
-    assert not served.authenticate._tokens._failed
+    assert served.authenticator._tokens is not None
+    assert not served.authenticator._tokens._failed
