@@ -64,7 +64,7 @@ class Replies:
         requests, now_ms = len(arguments[1]), NOW_MS + self._seq  # a byte for each request
         held, sold_out = [b"HELD", 0, now_ms + 600_000], [b"SOLD_OUT", self._seq, -1, b"lamp", 1, 0, 1]
         as_the_first = [1 + 256 * index * self._accepted for index in range(1, requests)]
-        return [now_ms, 1, self._seq, 0, 0, [held if self._accepted else sold_out, *as_the_first]]
+        return [now_ms, 1, self._seq, 0, 0, held if self._accepted else sold_out, *as_the_first]
 
 
 class Context:

@@ -4,7 +4,7 @@ KEYS   1 meta (hash)  2 outbox (stream)  3 due (zset)
        then of the sale  sale, reservations (hashes), expiry (zset), buyers, adjustments (hashes)
 ARGV   1 observed  2 latest  3 id  4 body, "sku by|to number expected reference": what a repeat must ask for too; expected
        is '-' for any total  5 reason  6 actor  7 bytes of the StockAdjusted but what was made of it
-Reply  {now, epoch, seq, settled epoch, settled seq, result}, the first that applies; only ADJUSTED, and the holds taken
+Reply  {now, epoch, seq, settled epoch, settled seq, result ..}, the first that applies; only ADJUSTED, and the holds taken
        back on the way, write
        NO_SALE                          there is none
        REPLAYED, adjustment, item       this id and body were seen
@@ -74,7 +74,8 @@ local function carry_out()
   local after = total_after(item)
   local change = after - total_of(item)
   local adjustment = {body, change, after, reason, actor, shard.now, shard.epoch, shard.seq + 1, #shard.events}
-  item.available, sale.changes.items[sku] = item.available + change, true
+  item.available, item.changed = item.available + change, true
+  changes_of(sale)
   add_event(shard, stock_adjusted_event(ARGV[7], change, after))
   return adjustment_reply('ADJUSTED', adjustment)
 end

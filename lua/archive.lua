@@ -5,7 +5,7 @@ KEYS   1 meta (hash)  2 outbox (stream)  3 due (zset)
        then of the sale  sale, reservations (hashes), expiry (zset), buyers, adjustments (hashes)
 ARGV   1 observed  2 latest  3 ms for which a record is kept after it is final, and a sale at least after it is over
        4 cursor, 0 to begin a walk  5 bytes of the SaleLeft
-Reply  {now, epoch, seq, settled epoch, settled seq, {cursor, how many records, 1 or 0, ms}}; 1: the sale has left too
+Reply  {now, epoch, seq, settled epoch, settled seq, cursor, how many records, 1 or 0, ms}; 1: the sale has left too
        A walk is over when the cursor is 0 again; ms: no record that was scanned can leave sooner.
 Keeps  what is HELD, above what is settled (a compensation may still come) or young. No unit moves: while the sale is here,
        what was sold is still sold and still counts for its buyer. Each sale that leaves raises `sales_left` of meta, by

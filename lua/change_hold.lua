@@ -4,7 +4,7 @@ KEYS   1 meta (hash)  2 outbox (stream)  3 due (zset)  4 blocked (hash)
        then of the sale  sale, reservations (hashes), expiry (zset), buyers, attempts of even and of odd minutes (hashes)
 ARGV   1 observed  2 latest  3 commits that the outbox may hold; 0: no more units, for Redis is short of memory
        4 id  5 revision that must be found ('': any)  6 lines "sku=quantity ..", sorted by SKU
-Reply  {now, epoch, seq, settled epoch, settled seq, result}, the first that applies; only MOVED and the holds taken back
+Reply  {now, epoch, seq, settled epoch, settled seq, result ..}, the first that applies; only MOVED and the holds taken back
        on the way write
        NO_SALE / NO_RECORD, epoch, seq / WRONG_STATE, record / REVISION_MISMATCH, record   as of move.lua
        REPLAYED, record   it holds these lines already, judged before the revision

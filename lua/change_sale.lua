@@ -6,7 +6,7 @@ ARGV   1 observed  2 latest  3 PAUSE | RESUME | CLOSE | CLOSE_AND_RELEASE | UPDA
        5 reason  6 bytes of the SaleChanged but its settings and items  7 how many settings  then of UPDATE per setting
        name, value ('': what an unset one means at creation)  then per item  sku, total, limit of one buyer, bytes in the
        SaleChanged
-Reply  {now, epoch, seq, settled epoch, settled seq, result}, the first that applies; only CHANGED writes
+Reply  {now, epoch, seq, settled epoch, settled seq, result ..}, the first that applies; only CHANGED writes
        NO_SALE              there is none                   REPLAYED, sale      it stands so already
        WRONG_STATE, sale    its state does not allow this   ETAG_MISMATCH       its settings changed since they were read
        OUT_OF_BOUNDS, field   the settings would not go together, or the items be too many
@@ -113,7 +113,7 @@ local function carry_out(sale, change)
   settings.update_ms = shard.now
   add_event(shard, sale_changed_event(settings, ARGV[6], add_items(sale, change.items)))
   if settings.release_ms > 0 then expire_overdue(shard, sale) end
-  sale.changes.settings = bytes_from_settings(settings)
+  changes_of(sale).settings = bytes_from_settings(settings)
   commit(shard)
   return sale_reply('CHANGED', sale)
 end

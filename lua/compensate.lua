@@ -28,4 +28,4 @@ if state == HELD or state == CONFIRMED then
   move(shard, sale, id, record, COMPENSATED, units_in(units_of(record), COMPENSATED))
 end
 commit(shard)
-return reply_of(shard, #shard.events)
+return reply_of(shard, {#shard.events})

@@ -3,7 +3,7 @@
 KEYS   1 meta (hash)  2 outbox (stream)  3 due (zset)
        then per sale  sale, reservations (hashes), expiry (zset), buyers (hash)
 ARGV   1 observed  2 latest  3 how many sales
-Reply  {now, epoch, seq, settled epoch, settled seq, {open, overdue}}: holds that stand, and those whose end has come, or
+Reply  {now, epoch, seq, settled epoch, settled seq, open, overdue}: holds that stand, and those whose end has come, or
        that were released with their sale's close, and that were not taken back yet
 Keeps  everything as it is: reads only.
 Uses   clock shard record sale settings ]]

@@ -6,7 +6,7 @@ KEYS   1 meta (hash)  2 outbox (stream)  3 due (zset)
 ARGV   1 observed  2 latest  3 generation of the reply UNKNOWN after which the ledger was asked, '' if it was not
        4 bytes of the SaleMade but its start  5 how many settings  then per setting  name, value; without a start
        it begins now  then per item  sku, total, limit of one buyer, 0 for none
-Reply  {now, epoch, seq, settled epoch, settled seq, result}
+Reply  {now, epoch, seq, settled epoch, settled seq, result ..}
        MADE / REPLAYED, sale  as `sale_reply` has it       ID_REUSED  this id, another fingerprint
        UNKNOWN, generation    nothing is made: there is no such sale, and the generation that was given is not this one
        ENDS_TOO_EARLY         at or before its start: nothing is made
@@ -46,7 +46,7 @@ end
 local function make(sale, settings)
   for at = FIRST_ITEM, #ARGV, 3 do add_item(sale, ARGV[at], ARGV[at + 1], ARGV[at + 2]) end
   add_event(shard, sale_made_event(settings))
-  sale.changes.settings = bytes_from_settings(settings)
+  changes_of(sale).settings = bytes_from_settings(settings)
   commit(shard)
   redis.call('ZADD', KEYS[3], '+inf', name_of(sale))
   return sale_reply('MADE', sale)

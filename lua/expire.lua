@@ -4,7 +4,7 @@
 KEYS   1 meta (hash)  2 outbox (stream)  3 due (zset)
        then per sale  sale, reservations (hashes), expiry (zset), buyers (hash)
 ARGV   1 observed  2 latest  3 how many sales
-Reply  {now, epoch, seq, settled epoch, settled seq, {how many holds were taken back, 1 if more is due, of any sale}}
+Reply  {now, epoch, seq, settled epoch, settled seq, how many holds were taken back, 1 if more is due, of any sale}
 Keeps  available + held + sold = total for every item; a hold ends once, and not before its time
        unless its sale was closed with a release of its holds.
 Uses   clock shard record sale settings event move commit ]]
@@ -19,4 +19,4 @@ for number = 1, tonumber(ARGV[3]) do
 end
 commit(shard)
 local due = redis.call('ZCOUNT', KEYS[3], '-inf', shard.now) -- sales, after what was taken back
-return reply_of(shard, {shard.expired, due > 0 and 1 or 0})
+return reply_of(shard, {shard.expired or 0, due > 0 and 1 or 0})

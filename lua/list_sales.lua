@@ -2,7 +2,7 @@
 --[[ list_sales.lua: name the sales of a shard that have overdue holds; or walk over all sales, or over those with holds.
 KEYS   1 meta (hash)  2 outbox (stream)  3 due (zset)
 ARGV   1 observed  2 latest  3 DUE, ALL or HOLDING  4 of DUE, how many to name at most; of a walk its cursor, 0 to begin
-Reply  {now, epoch, seq, settled epoch, settled seq, {next cursor, names}}: of DUE the longest due first, and no cursor but 0;
+Reply  {now, epoch, seq, settled epoch, settled seq, next cursor, names}: of DUE the longest due first, and no cursor but 0;
        a walk is over once its cursor is 0 again, and may name a sale twice
 Keeps  everything as it is: reads only.
 Uses   clock shard ]]

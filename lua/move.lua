@@ -7,7 +7,7 @@ ARGV   1 observed  2 latest
        Claim (of SPEND, else ''). The details are '' where there are none, or "revision ttl discards lines": the revision
        that must be found ('-': any), the asked life of the hold in ms ('-' but for EXTEND), 1 if what comes back leaves
        the sale (else 0), and "sku=quantity .." ('': all)
-Reply  {now, epoch, seq, settled epoch, settled seq, results}, one result a request; only MOVED writes:
+Reply  {now, epoch, seq, settled epoch, settled seq, result, ..}, one result a request; only MOVED writes:
        NO_SALE                there is none
        NO_RECORD, epoch, seq  nor is there one for a SPEND to make; with the shard's last commit before this call
        MOVED, record          CONFIRM sold what was held or a part, and gave back the rest; RELEASE and SPEND gave it back;

@@ -3,7 +3,7 @@
      sale only after it has changed.
 KEYS   1 meta (hash)  2 outbox (stream)  3 due (zset)  then of at most 128 sales  sale (hash)
 ARGV   1 observed  2 latest
-Reply  {now, epoch, seq, settled epoch, settled seq, {age, versions}}
+Reply  {now, epoch, seq, settled epoch, settled seq, age, versions}
        age       ms since the outbox's first commit was made, the oldest that the ledger has not reported; -1: it has all
        versions  one a sale: "epoch-seq" of the commit; '' if the sale has not changed since it was loaded; nil: no sale
 Keeps  everything as it is: reads only.

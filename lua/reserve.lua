@@ -7,7 +7,7 @@ ARGV   1 observed  2 latest  3 commits that the outbox may hold; 0: nothing new,
        5 the buyers of the requests, then the bytes of their Claims, as MessagePack's texts; read when they are first needed
        then the id of each request; then per terms  number of the sale, and the fingerprint (lib/record.lua) without a buyer
        then for a replay  HOLD | SELL  what becomes of the units; it is the only request, and has no ttl
-Reply  {now, epoch, seq, settled epoch, settled seq, results}, one result a request, the first that applies; only HELD
+Reply  {now, epoch, seq, settled epoch, settled seq, result, ..}, one result a request, the first that applies; only HELD
        and the holds taken back on the way write; and attempts, where the sale limits them. `seen` is the seq of the last commit that the answer has seen.
        CALL_AGAIN         more holds of the sale are overdue than one call takes back; its later requests say so too
        REPLAYED, record   this id and fingerprint were seen   ENDED, record, seen  so they were; the claim has ended
@@ -25,16 +25,21 @@ Reply  {now, epoch, seq, settled epoch, settled seq, results}, one result a requ
 Keeps  available + held + sold = total for every item, and none of them is ever below zero.
 Uses   clock shard record sale settings event grant move checks attempts commit
 Later  judge_shortage expire_overdue until_next_expiry seen_seq
-Later  grant commit load_buyers read_accounts is_over_limit book lines_in field_head add_account_names load_accounts
+Later  grant commit varint load_buyers read_accounts book lines_in field_head load_accounts
 Later  judge_repeat judge_names judge_backpressure judge_block judge_attempts judge_item_limits judge_limit judge_replay
-       count_attempt write_attempts take_back kept_units units_in name_of_limited bytes_from_record ids_of ]]
+       count_attempt write_attempts take_back kept_units units_in name_of_limited bytes_from_record ids_of
+Later  add_account_names
+Later  is_over_limit
+Later  units_from_account
+Later  name_of first_due
+Later  went_back format_error ]]
 
 local FIRST_ID = 6 -- where the ids begin in ARGV
 local FIRST_SALE, SALE_KEYS = 5, 6 -- where the keys of sales begin in KEYS, and how many each has
 
 local shard, not_serving = open_shard()
 if not_serving then return not_serving end
-local is_full = shard.seq - shard.trim_seq >= tonumber(ARGV[3]) -- requests that need no commit are still answered
+local is_full = shard.seq - shard.trim_seq >= ARGV[3] + 0 -- requests that need no commit are still answered
 local count = #ARGV[4] -- of requests
 local first_terms = FIRST_ID + count -- where the terms begin in ARGV
 local replay = (#ARGV - first_terms) % 2 == 0 and ARGV[#ARGV] -- HOLD or SELL; it is judged without window and attempts
@@ -51,9 +56,9 @@ local function new_terms(number, text)
   local sale, lines = shard.sales[number], parse_lines(line_text)
   if not sale then
     sale = open_sale(shard, number, FIRST_SALE + SALE_KEYS * (number - 1))
-    sale.asked = {skus = {}}
+    sale.asked, sale.skus = {}, {}
   end
-  local skus = sale.asked.skus
+  local skus = sale.skus
   for at = 1, #lines do
     local sku = lines[at].sku
     if sale.items[sku] == nil then sale.items[sku], skus[#skus + 1] = false, sku end -- it is read below
@@ -65,7 +70,7 @@ end
 local function read_requests()
   local lines, line_count = requests.lines, 0
   for place = first_terms, #ARGV - 1, 2 do
-    terms[#terms + 1] = new_terms(tonumber(ARGV[place]), ARGV[place + 1])
+    terms[#terms + 1] = new_terms(ARGV[place] + 0, ARGV[place + 1])
   end
   for at = 1, count do
     local its_terms = terms[numbers[at]]
@@ -92,7 +97,7 @@ local function load_sales()
   for number = 1, #shard.sales do
     local sale = shard.sales[number]
     load_records(sale, #sale.asked == count and ids or ids_of(sale))
-    load_settings(sale, sale.asked.skus)
+    load_settings(sale, sale.skus)
     sale.is_usual = sale.settings and not sale.is_limited and shard.blocked == 0
       and sale.settings.attempts_per_minute == 0 and not judge_window(shard, sale)
     if not sale.is_usual and not claims then read_buyers() end
@@ -134,22 +139,22 @@ local function end_of(settings, ttl)
   return shard.now + math.min(tonumber(ttl) or settings.hold_ttl_ms, settings.max_hold_ttl_ms)
 end
 
-local forms = {} -- what grants with one end share
+local form = false -- what grants with one end share, of the end that was looked for last
 
 local function form_of(its_terms)
   local expire_ms = end_of(its_terms.sale.settings, its_terms.ttl)
-  local form = forms[expire_ms] or new_form(shard, expire_ms)
-  forms[expire_ms], its_terms.form = form, form
+  if not form or form.expire_ms ~= expire_ms then form = new_form(shard, expire_ms) end
+  its_terms.form = form
   its_terms.units = lines_in(its_terms.lines, form.state)
   return form
 end
 
 local function grant(its_terms, at)
   local sale, id, buyer, claim, index = its_terms.sale, ids[at], requests.buyers[at], claims[at], #shard.events
-  local form, new_records = its_terms.form or form_of(its_terms), sale.changes.new_records
-  local record, last, expire_ms = new_record(form, index, buyer, its_terms.text, claim), #new_records, form.expire_ms
-  book(sale, buyer, its_terms.units, form.state, 1)
-  shard.events[index + 1] = new_event(form, index, claim)
+  local its_form, new_records = its_terms.form or form_of(its_terms), (sale.changes or changes_of(sale)).new_records
+  local record, last, expire_ms = new_record(its_form, index, buyer, its_terms.text, claim), #new_records, its_form.expire_ms
+  book(sale, buyer, its_terms.units, its_form.state, 1)
+  shard.events[index + 1] = new_event(its_form, index, claim)
   sale.records[id], new_records[last + 1], new_records[last + 2] = record, id, record
   if expire_ms > 0 then add_end(sale, id, expire_ms) end
   if its_terms.held_at then return 256 * index + its_terms.held_at end

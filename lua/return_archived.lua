@@ -7,7 +7,7 @@ ARGV   1 observed  2 latest  3, 4 epoch and seq of the shard's last commit befor
        5, 6 epoch and seq of the ledger's watermark when the record was read there, after that call  7 bytes of the record
        8 id  9 note  10 revision that must be found ('': any)  11 lines "sku=quantity .." ('': all)
        12 1 if what comes back leaves the sale (else '')
-Reply  {now, epoch, seq, settled epoch, settled seq, result}, the first that applies; only MOVED writes:
+Reply  {now, epoch, seq, settled epoch, settled seq, result ..}, the first that applies; only MOVED writes:
        NO_SALE                there is none
        as of a RETURN in move.lua, if a record is there: what was sent is ignored
        NO_RECORD, epoch, seq  the call that found no record is too long ago: ask the ledger again, with this last commit

@@ -60,7 +60,7 @@ end
 -- How long until the sale's next hold can end: no answer that waits for units changes earlier. -1: there is none, or the
 -- sale, or the hold that is to be changed, is over by then.
 local function until_next_expiry(shard, sale, own)
-  local earliest, first_end = next_expiry(shard, sale), sale.changes.first_end
+  local earliest, first_end = next_expiry(shard, sale), sale.changes and sale.changes.first_end
   if first_end and (not earliest or first_end < earliest) then earliest = first_end end
   local end_ms = sale.settings.end_ms
   if not earliest or end_ms >= 0 and earliest >= end_ms then return -1 end

@@ -20,9 +20,11 @@ local function write_items(sale, commit_id, due)
   local fields, settings = {'at', commit_id}, sale.changes.settings
   if settings then fields[3], fields[4] = 'settings', settings end
   if due then fields[#fields + 1], fields[#fields + 2] = 'due', due end
-  for sku in pairs(sale.changes.items) do
-    local count = #fields
-    fields[count + 1], fields[count + 2] = 'item:' .. sku, text_from_item(sale.items[sku])
+  for sku, item in pairs(sale.items) do
+    if item and item.changed then
+      local count = #fields
+      fields[count + 1], fields[count + 2] = 'item:' .. sku, text_from_item(item)
+    end
   end
   call_in_chunks('HSET', sale.key, fields)
 end
@@ -39,11 +41,12 @@ end
 
 -- Writes the accounts that changed, and drops those that have no units left.
 local function write_accounts(sale)
-  local fields, count, empty, held, sold = {}, 0, {}, sale.held, sale.sold
+  local fields, count, empty, held, sold = {}, 0, nil, sale.held, sale.sold
   local last_held, last_sold, text -- buyers of a flash sale mostly have the same
   for name in pairs(sale.changes.accounts) do
     local held_units, sold_units = held[name] or 0, sold[name] or 0
     if held_units == 0 and sold_units == 0 then
+      empty = empty or {}
       empty[#empty + 1] = name
     else
       if held_units ~= last_held or sold_units ~= last_sold then
@@ -54,7 +57,7 @@ local function write_accounts(sale)
     end
   end
   call_in_chunks('HSET', sale.buyers_key, fields)
-  if #empty > 0 then call_in_chunks('HDEL', sale.buyers_key, empty) end
+  if empty then call_in_chunks('HDEL', sale.buyers_key, empty) end
 end
 
 -- When the first hold ends of those that a sale has now. While it has holds that were released, it is due since that moment.
@@ -81,8 +84,7 @@ local function write_ends(sale)
 end
 
 local function write_sale(sale, commit_id)
-  local changes = sale.changes
-  if next(changes.items) == nil and next(changes.records) == nil and not changes.settings then return end
+  if not sale.changes then return end
   write_items(sale, commit_id, write_ends(sale))
   write_records(sale)
   write_accounts(sale)

@@ -3,8 +3,8 @@
 -- Makes an item of which nothing is held or sold; `limit` is 0 for none.
 local function add_item(sale, sku, total, limit)
   local is_limited = tonumber(limit) > 0
-  sale.items[sku] = {available = tonumber(total), held = 0, sold = 0, limit = is_limited and tonumber(limit) or nil}
-  sale.changes.items[sku] = true
+  sale.items[sku] = {available = tonumber(total), held = 0, sold = 0, limit = is_limited and tonumber(limit) or nil,
+    changed = true}
 end
 
 -- All settings, in the order in which they are packed. A repeated CreateSale has the same `fingerprint`, a reuse of the id

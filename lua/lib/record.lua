@@ -30,7 +30,7 @@ local function parse_lines(text)
   if lines then return lines end
   lines = {units = 0, short_sale = false, short_events = false, short_at = false} -- what checks.lua notes there
   for sku, quantity in string.gmatch(text, '([^ ]+)=(%d+)') do
-    local line = {sku = sku, quantity = tonumber(quantity), sold = 0, came_back = 0}
+    local line = {sku = sku, quantity = quantity + 0, sold = 0, came_back = 0}
     lines[#lines + 1], lines.units = line, lines.units + line.quantity
   end
   known_lines[text] = lines

@@ -10,13 +10,14 @@
 
 local function item_from_text(text)
   local available, held, sold, limit = string.match(text, '^(%d+) (%d+) (%d+) ?(%d*)$')
-  return {available = tonumber(available), held = tonumber(held), sold = tonumber(sold), limit = tonumber(limit)}
+  return {available = available + 0, held = held + 0, sold = sold + 0, limit = limit ~= '' and limit + 0 or nil,
+    changed = false}
 end
 
 -- The units held and sold of a buyer.
 local function units_from_account(text)
   local held, sold = string.match(text, '^(%d+) (%d+)$')
-  return tonumber(held), tonumber(sold)
+  return held + 0, sold + 0
 end
 
 -- Names a sale of the call whose keys begin at `first` (by default, those of the first sale at 4): nothing is read yet.
@@ -25,13 +26,23 @@ local function open_sale(shard, number, first)
   local sale = {
     key = KEYS[first], reservations_key = KEYS[first + 1], expiry_key = KEYS[first + 2], buyers_key = KEYS[first + 3],
     items = {}, records = {}, -- what was read, nil or false for what is not there; `record_of` has a record
-    held = {}, sold = {}, -- units by account, the name of a buyer, or of one with a limited item
-    changes = { -- what the commit will write: names of what was changed above; id, record ..; end of a hold, id ..; ids
-      items = {}, records = {}, accounts = {}, new_records = {}, ends = {}, ended = {},
-    },
+    held = false, sold = false, -- once accounts were read: units by account, the name of a buyer, or of one with a limited item
+    changes = false, -- once there are some, as `changes_of` has them
   }
   shard.sales[number] = sale
   return sale
+end
+
+-- What the commit will write, but for items that are `changed`: names of the records and accounts that were changed above;
+-- id, record ..; end of a hold, id ..; ids of holds that ended; settings; the first of `ends`; whether the first hold ended.
+local function changes_of(sale)
+  local changes = sale.changes
+  if not changes then
+    changes = {records = {}, accounts = {}, new_records = {}, ends = {}, ended = {}, settings = false, first_end = false,
+      is_first_gone = false}
+    sale.changes = changes
+  end
+  return changes
 end
 
 -- The sale as `due` has it: "tenant/id".
@@ -104,6 +115,7 @@ end
 
 -- Reads accounts, but for those that were read before; one that is not there has no units, and is nil.
 local function load_accounts(sale, names)
+  sale.held, sale.sold = sale.held or {}, sale.sold or {}
   local held, sold, texts = sale.held, sale.sold, {}
   load_fields(sale.buyers_key, names, texts)
   for name, text in pairs(texts) do

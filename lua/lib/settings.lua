@@ -22,7 +22,7 @@ local function load_settings(sale, skus)
   for at = 1, #skus do fields[at + 2] = 'item:' .. skus[at] end
   local values = redis.call('HMGET', sale.key, unpack(fields))
   sale.settings = values[1] and settings_from_bytes(values[1])
-  sale.due_ms = tonumber(values[2]) or math.huge
+  sale.due_ms = (values[2] or math.huge) + 0
   for at = 1, #skus do note_item(sale, skus[at], values[at + 2]) end
 end
 

@@ -15,15 +15,17 @@ local function read_identity()
   return string.sub(info, at + #IDENTITY_LABEL, at + #IDENTITY_LABEL + IDENTITY_LENGTH - 1)
 end
 
--- Reads the shard's state as it is, whether or not it serves; `epoch` is nil while it is blank.
+-- Reads the shard's state as it is, whether or not it serves; `epoch` is nil while it is blank. `+ 0` makes a number of a
+-- text at half of what `tonumber` costs, here and wherever a lone Reserve comes by.
 local function read_meta()
   local values = redis.call('HMGET', KEYS[1], 'epoch', 'seq', 'hash', 'time', 'owner', 'takeover_token', 'frozen',
     'settled_epoch', 'settled_seq', 'trim_seq', 'format', 'blocked')
   return {
-    epoch = tonumber(values[1]), seq = tonumber(values[2] or 0), hash = values[3] or '',
-    time = tonumber(values[4] or 0), owner = values[5], takeover_token = values[6], frozen = values[7],
-    settled_epoch = tonumber(values[8] or 0), settled_seq = tonumber(values[9] or 0),
-    trim_seq = tonumber(values[10] or 0), format = tonumber(values[11]), blocked = tonumber(values[12] or 0),
+    head = values[1] and values[1] .. '-' .. (values[2] or 0), -- as the caller has what it observed
+    epoch = values[1] and values[1] + 0, seq = (values[2] or 0) + 0, hash = values[3] or '',
+    time = (values[4] or 0) + 0, owner = values[5], takeover_token = values[6], frozen = values[7],
+    settled_epoch = (values[8] or 0) + 0, settled_seq = (values[9] or 0) + 0,
+    trim_seq = (values[10] or 0) + 0, format = values[11] and values[11] + 0, blocked = (values[12] or 0) + 0,
   }
 end
 
@@ -47,20 +49,20 @@ end
 
 -- The reply to a call that the shard does not serve, or nil.
 local function shard_error(meta)
-  local other_format = format_error(meta)
+  local other_format = meta.format ~= FORMAT and format_error(meta)
   if other_format then return other_format end
   if meta.frozen then return {'SHARD', 'FROZEN', meta.frozen} end
   if not meta.epoch then return {'SHARD', 'BLANK', ''} end
   if meta.takeover_token then return {'SHARD', 'IN_TAKEOVER', ''} end
   if meta.owner ~= read_identity() then return {'SHARD', 'NOT_OWNED', ''} end
-  if went_back(meta) then return {'SHARD', 'WENT_BACK', string.format('%.0f-%.0f', meta.epoch, meta.seq)} end
+  if meta.head ~= ARGV[1] and went_back(meta) then return {'SHARD', 'WENT_BACK', string.format('%.0f-%.0f', meta.epoch, meta.seq)} end
   return nil
 end
 
 -- The reply to a call that would act later than its caller allows, or nil: the clock of Redis is ahead, or was ahead
 -- when the shard's last commit was made.
 local function clock_error(shard, wall_ms)
-  local latest = tonumber(ARGV[2])
+  local latest = ARGV[2] + 0
   if wall_ms > latest then return {'SHARD', 'CLOCK_AHEAD', string.format('%.0f', wall_ms)} end
   if shard.time > latest then return {'SHARD', 'TIME_AHEAD', string.format('%.0f', shard.time)} end
   return nil
@@ -72,7 +74,7 @@ local function open_shard()
   local not_serving = shard_error(shard) or clock_error(shard, wall_ms)
   if not_serving then return nil, not_serving end
   shard.now = math.max(wall_ms, shard.time)
-  shard.events, shard.sales, shard.expired = {}, {}, 0
+  shard.events, shard.sales = {}, {}
   return shard, nil
 end
 
@@ -81,7 +83,8 @@ local function seen_seq(shard)
   return #shard.events > 0 and shard.seq + 1 or shard.seq
 end
 
--- The reply of a call: moment, position of the head and of what is settled, and the script's result or results.
+-- The reply of a call: moment, position of the head and of what is settled, then the values of the script's result, or its
+-- results. Redis takes thousands of instructions for a table within a table.
 local function reply_of(shard, results)
-  return {shard.now, shard.epoch, shard.seq, shard.settled_epoch, shard.settled_seq, results}
+  return {shard.now, shard.epoch, shard.seq, shard.settled_epoch, shard.settled_seq, unpack(results)}
 end

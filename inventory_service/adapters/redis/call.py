@@ -23,12 +23,12 @@ class CallHead(NamedTuple):
         return Position(self.shard, self.epoch, seq, index)
 
 
-Reply = tuple[CallHead, Any]  # and the script's result or results
+Reply = tuple[CallHead, list[Any]]  # and the values of the script's result, or its results
 
 
 def split_reply(shard: int, reply: Values) -> Reply:
     """Parse a reply as `reply_of` in lua/lib/shard.lua builds it."""
-    now_ms, epoch, seq, settled_epoch, settled_seq, results = reply
+    now_ms, epoch, seq, settled_epoch, settled_seq, *results = reply
     return CallHead(shard, now_ms, epoch, seq, (settled_epoch, settled_seq)), results
 
 

@@ -208,7 +208,7 @@ class RedisStock:
         """Give a refused order's units back; False: there was nothing to give back."""
         assert request.created.shard == self._shard_of(request.sale), "a compensation of another shard"
         reply = await self._run_on("compensate", request.sale, compensate_arguments(request))
-        return reply if isinstance(reply, Failure) else bool(reply[1])
+        return reply if isinstance(reply, Failure) else bool(reply[1][0])
 
     async def list_sales(self, shard: int) -> Sequence[SaleKey] | Failure:
         """List every sale of a shard."""
