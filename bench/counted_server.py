@@ -7,11 +7,11 @@ import asyncio
 import gc
 import sys
 
-import grpc
 import uvloop
 
 from bench.arguments import parser_of
-from bench.own_cost import handlers_of
+from bench.own_cost import SERVICE, handlers_of
+from inventory_service.rpc.accepting import AcceptingServer
 from inventory_service.rpc.grpc_threads import made_under_sched_batch
 from inventory_service.rpc.server import OPTIONS
 from inventory_service.wiring.serve import GC_THRESHOLDS
@@ -23,16 +23,16 @@ async def serve(listen: str, *, tokens: bool, interval_s: float) -> None:
     """Print the address when it listens, and serve until ended."""
     host, _, port = listen.rpartition(":")
     handlers = handlers_of(tokens=tokens, interval_s=interval_s)
+    methods = {f"/{SERVICE}/{name}": handler for name, handler in handlers.items()}
     with made_under_sched_batch():
-        servers = [grpc.aio.server(options=OPTIONS) for _ in range(LISTENERS)]
+        servers = [AcceptingServer(methods, OPTIONS) for _ in range(LISTENERS)]
         for server in servers:
-            server.add_generic_rpc_handlers([handlers])
-            port = str(server.add_insecure_port(f"{host}:{port}"))
+            port = str(server.bind(f"{host}:{port}"))
             await server.start()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
     print(f"{host}:{port}", flush=True)
-    await asyncio.gather(*(server.wait_for_termination() for server in servers))
+    await asyncio.Event().wait()
 
 
 def main() -> int:

@@ -14,7 +14,6 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import grpc
 import uvloop
 from holdfast.inventory.v1 import inventory_service_pb2 as calls
 from holdfast.inventory.v1.inventory_service_pb2_grpc import add_InventoryServiceServicer_to_server
@@ -29,6 +28,7 @@ from inventory_service.domain.caller import ADMIN, READ, RESERVE, Caller
 from inventory_service.domain.heads import ObservedHeads
 from inventory_service.domain.revocations import Revocations
 from inventory_service.rpc.auth import Authenticator
+from inventory_service.rpc.call_headers import FoundMethod, Handler
 from inventory_service.rpc.middleware import Middleware
 from inventory_service.rpc.rate import CallerRate
 from inventory_service.rpc.servicers import Servicer
@@ -117,13 +117,14 @@ def finder_of(method: str, **options: Any) -> Callable[[], Any]:
     token = (("authorization", f"Bearer {TOKEN}"),) if options.get("tokens") else ()
     found: Any = Found(f"/{SERVICE}/{method}", HEADERS + token)
     handlers = handlers_of(interval_s=1.0 if method == "Reserve" else 0.0, **options)
-    return lambda: handlers.service(found)
+    method_found = FoundMethod(handlers[method])
+    return lambda: method_found.resolve_handler(found)
 
 
 def handlers_of(
     *, accepted: bool = True, tokens: bool = False, rate: bool = False, enough: int = CALLS, interval_s: float = 1.0
-) -> grpc.GenericRpcHandler:
-    """The methods of a server without Redis, which call the script with so many requests at once."""
+) -> Mapping[str, Handler]:
+    """The methods of a server, by name, without Redis, which call the script with so many requests at once."""
     registry = CollectorRegistry()
     stock_metrics, call_metrics = metrics.StockMetrics(registry), metrics.CallMetrics(registry)
     replies: Any = Replies(accepted=accepted)

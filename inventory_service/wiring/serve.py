@@ -154,7 +154,7 @@ async def _until_signal(
     """
     watching = [asyncio.create_task(keep_running(watch)) for watch in watches]
     try:
-        await first_to_end(server.watch_store(), received.get())
+        await first_to_end(server.watch(), received.get())
     finally:  # also when the probe finds another number of shards in Redis
         for task in watching:
             task.cancel()

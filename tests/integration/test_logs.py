@@ -57,3 +57,32 @@ def test_no_level_of_the_log_has_the_requests_of_kafkas_clients() -> None:
         *("a warning at debug ()", "a detail at debug ()"),
         *("a warning at debug ('aiokafka',)", "a detail at debug ('aiokafka',)"),
     ]
+
+
+# gRPC logs a header's value so.
+HEADER = """
+import logging
+from holdfast_runtime.logs import configure_logging
+
+header = b"Bearer open-sesame\\xff"
+for form in ("console", "json"):
+    configure_logging("test", "debug", form)
+    try:
+        header.decode()
+    except UnicodeDecodeError:
+        logging.getLogger("grpc._cython.cygrpc").exception(f"Invalid encoding in {form} on %s", header)
+logging.getLogger("another").error("a value of %s", "another")
+"""
+
+
+def test_grpc_logs_no_header_of_a_caller() -> None:
+    """Any header may be a secret; its bytes are shown by no form and at no level."""
+    run = subprocess.run([sys.executable, "-c", HEADER], capture_output=True, text=True, timeout=30, check=True)
+
+    console, *as_json = run.stderr.splitlines()
+    assert "Invalid encoding in console on [not shown]" in console
+    assert [(line["level"], line["event"]) for line in map(json.loads, as_json)] == [
+        ("warning", "Invalid encoding in json on [not shown]"),
+        ("error", "a value of another"),
+    ]
+    assert "open-sesame" not in run.stderr
