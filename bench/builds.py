@@ -6,7 +6,9 @@ relay and persister do not run, for they would spend CPU beside it. They do duri
 """
 
 import contextlib
+import re
 import time
+import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -39,6 +41,7 @@ PROGRAM_S = 120.0
 START_S, POLL_S = 60.0, 0.1
 AUDIT_UNKNOWN = (2, 3)  # exit codes: Redis and the ledger could not be compared; 1 says that they differ
 MOST_AUDITS = 3
+_RESERVE_CALLS = re.compile(r'^holdfast_rpc_calls_total{code="(\w+)",method="Reserve",[^}]*} (\S+)$', re.MULTILINE)
 
 
 class AuditFailed(BenchmarkFailed):
@@ -69,13 +72,25 @@ class Build:
             (item,) = client.get_sale(sale_id).sale.items
             return item.held
 
+    def failed_calls(self) -> int:
+        """How many Reserve calls ended with an error, by the server's page; callers have cancelled their last ones."""
+        if not (page := self.environment["HOLDFAST_METRICS_LISTEN"]):
+            return 0
+        text = urllib.request.urlopen(f"http://{page}/metrics", timeout=START_S).read().decode()
+        calls = _RESERVE_CALLS.findall(text)
+        if not calls:
+            raise AuditFailed("the server's page counts no Reserve calls")
+        return sum(int(float(count)) for code, count in calls if code not in ("OK", "CANCELLED"))
+
     @property
     def processes(self) -> Sequence[Sequence[int]]:
         """The server's with its workers, and its Redis'."""
         return [self.server_pid, *self.worker_pids], [self.redis_pid]
 
-    def check_units(self, answered: int) -> None:
-        """AuditFailed unless every call that was answered by a hold has its unit, and nothing was sold twice."""
+    def check_answers(self, answered: int) -> None:
+        """AuditFailed if calls have failed, which h2load cannot see, or if an answer that is a hold has no unit."""
+        if failed := self.failed_calls():
+            raise AuditFailed(f"{failed} calls have failed, by the server's count")
         if (held := self.units_held(ACCEPTED)) < answered:
             raise AuditFailed(f"{answered} calls were answered by a hold, and {held} units are held")
         if (held := self.units_held(SOLD_OUT)) != UNITS[SOLD_OUT]:
@@ -204,6 +219,7 @@ def _environment(valkey: Server, postgres: Server, broker: Server, listen: str) 
         "HOLDFAST_POSTGRES_DSN": postgres.address,
         "HOLDFAST_KAFKA_BROKERS": broker.address,
         "HOLDFAST_LISTEN": listen,
+        "HOLDFAST_METRICS_LISTEN": f"{LOOPBACK}:{free_port()}",
         "HOLDFAST_LOG_LEVEL": "warning",
     }
 

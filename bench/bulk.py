@@ -194,7 +194,7 @@ def measure(arguments: argparse.Namespace) -> int:
     ):
         measuring = Measuring(build, noop, arguments)
         rounds, disturbed = take_after_warm_up(arguments.rounds, arguments.rounds, measuring.round)
-        build.check_units(measuring.answered)
+        build.check_answers(measuring.answered)
     print(f"{machine_and_commit()}\n{len(rounds)} rounds of {arguments.seconds:g} s each; {disturbed} were repeated\n")
     print("\n".join(figures(rounds)))
     return 0

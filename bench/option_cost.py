@@ -117,7 +117,7 @@ def measure(arguments: argparse.Namespace) -> int:
         measuring = Measuring(builds, arguments)
         rounds, disturbed = take_after_warm_up(arguments.rounds, arguments.rounds, measuring.round)
         for name, build in builds.items():
-            build.check_units(measuring.calls[name].answered)
+            build.check_answers(measuring.calls[name].answered)
             print(f"audit of {name}: {build.audit(arguments.deadline)}", file=sys.stderr, flush=True)
     if arguments.json:
         head = provenance(command_line("bench.option_cost"))

@@ -128,7 +128,7 @@ def measure(arguments: argparse.Namespace) -> int:
         taken = take_all(Measuring(slots, arguments), clients, slots[0].key, arguments.rate)
         answered = {slot.key: slot.calls.answered for slot in slots}
         for name, build in builds.items():
-            build.check_units(answered[name, ACCEPTED])
+            build.check_answers(answered[name, ACCEPTED])
             print(f"audit of {name}: {build.audit(arguments.deadline)}", file=sys.stderr, flush=True)
     other = {"other_commit": commit_of(arguments.other)} if arguments.other else {}
     result = {**provenance(command_line("bench.paired")), **other, **taken}

@@ -10,7 +10,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, OffsetAndMetadata, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import CommitFailedError
+from aiokafka.errors import CommitFailedError, IllegalStateError
 from holdfast.inventory.v1.events_pb2 import ReservationFact
 from holdfast.inventory.v1.reservation_pb2 import CompensationReason, LedgerState, ReservationState
 
@@ -46,7 +46,9 @@ class Notifier(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
                 for record in records:
                     await self._take(partition, ReservationFact.FromString(record.value))
                 place = ".".join(map(str, self._done[partition]))
-                with suppress(CommitFailedError):  # another one has the partition now, and tells these again
+                with suppress(
+                    CommitFailedError, IllegalStateError
+                ):  # another one has the partition now, and tells these again
                     await self._consumer.commit({partition: OffsetAndMetadata(records[-1].offset + 1, place)})
 
     async def _take(self, partition: TopicPartition, fact: ReservationFact) -> None:

@@ -18,7 +18,7 @@ from rich.table import Table
 from holdfast_bench import ghz
 from holdfast_bench.load import LoadFailed
 from holdfast_bench.runs import Run, Target, WrongAnswers
-from holdfast_bench.shapes import BadShape, Shape, all_shapes, find_shape
+from holdfast_bench.shapes import MOST_SECONDS, BadShape, Shape, all_shapes, find_shape
 
 NAMES = ", ".join(shape.name for shape in all_shapes())
 
@@ -31,7 +31,7 @@ SaleId = Annotated[
 ]
 Seconds = Annotated[
     float | None,
-    typer.Option(min=0.5, help="How long, every time in proportion; as the shape says if not given."),
+    typer.Option(min=0.5, max=MOST_SECONDS, help="How long, every time in proportion; as the shape says if not given."),
 ]
 Scale = Annotated[float, typer.Option(min=0.001, max=1000, help="Times the shape's callers and rates.")]
 Audit = Annotated[bool, typer.Option("--audit", help="Compare its sales with the ledger afterwards.")]
@@ -131,8 +131,7 @@ def _show(console: Console, shape: Shape, result: dict[str, Any]) -> None:
         "calls": f"{result['calls']:,} in {result['seconds']:.1f} s",
         "answered a second": f"{result['calls_per_s']:,.0f}",
         "failed": failed or "none",
-        "accepted": f"{units['calls_accepted']:,}",
-        "rejected": f"{units['calls_rejected']:,}",
+        **{name: f"{units[f'calls_{name}']:,}" for name in ("accepted", "rejected") if f"calls_{name}" in units},
         **{f"latency {name}": f"{latency[name]:,.1f} ms" for name in latency},
         "audit": "Redis and the ledger agree" if result["audited"] else "not asked for",
     }

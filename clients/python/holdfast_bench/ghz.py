@@ -143,11 +143,12 @@ def _schedule(load: Load) -> Iterator[str]:
     if load.rate is None:
         return
     yield "--async"
-    if load.to_rate is None:
-        yield from ("--rps", f"{load.rate:.0f}")
+    start, end = round(load.rate), round(load.rate if load.to_rate is None else load.to_rate)
+    if start == end:
+        yield from ("--rps", f"{start}")
     else:
-        yield from ("--load-schedule", "line", "--load-start", f"{load.rate:.0f}")
-        yield from ("--load-step", f"{load.slope:.0f}", "--load-end", f"{load.to_rate:.0f}")
+        yield from ("--load-schedule", "line", "--load-start", f"{start}", "--load-end", f"{end}")
+        yield f"--load-step={load.slope}"  # as one word, or ghz takes a number below zero for an option
 
 
 def _encryption(load: Load) -> Iterator[str]:

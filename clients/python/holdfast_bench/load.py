@@ -53,12 +53,23 @@ class Load:
         if self.rate is None:
             return None
         whole = range(math.ceil(self.seconds))
-        return sum((self.rate + self.slope * second) * min(1.0, self.seconds - second) for second in whole)
+        return sum(self._rate_in(second) * min(1.0, self.seconds - second) for second in whole)
 
     @property
-    def slope(self) -> float:
-        """By how many calls a second the rate changes each second."""
-        return 0.0 if self.to_rate is None or self.rate is None else (self.to_rate - self.rate) / self.seconds
+    def slope(self) -> int:
+        """By how many calls a second the rate changes each second: whole ones, so a slow change is over sooner."""
+        if self.to_rate is None or self.rate is None:
+            return 0
+        change = (self.to_rate - self.rate) / self.seconds
+        return math.ceil(change) if change > 0 else math.floor(change)
+
+    def _rate_in(self, second: int) -> float:
+        """The rate so many seconds after the beginning."""
+        assert self.rate is not None
+        if self.to_rate is None:
+            return self.rate
+        lowest, highest = sorted((self.rate, self.to_rate))
+        return min(max(self.rate + self.slope * second, lowest), highest)
 
 
 class Ended(NamedTuple):

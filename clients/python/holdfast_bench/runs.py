@@ -16,10 +16,9 @@ from holdfast.inventory.v1.sale_pb2 import Sale
 from holdfast_bench import ghz
 from holdfast_bench.load import Claim, Load, LoadFailed, Report
 from holdfast_bench.results import merged, summary
-from holdfast_bench.shapes import Shape, Stretch
+from holdfast_bench.shapes import CONNECTIONS, Shape, Stretch
 
-HOLD_TTL = timedelta(hours=1)  # no hold expires within a run
-CONNECTIONS = 10
+HOLD_TTL = timedelta(hours=12)  # no hold expires within a run, which takes two hours at most
 AT_ONCE = 16  # calls that make, read or close sales
 MOST_CLAIMS = 1000  # that the calls of one load ask for in turn
 
@@ -117,14 +116,17 @@ class Run:
         return await ghz.run_beside(load, self._shape.most_failed)
 
     def _counted(self, figures: dict[str, Any], before: Stock, taken: int) -> dict[str, int]:
-        """Units, and calls by their answers; WrongAnswers if the units do not say the same as the answers."""
+        """Units, and calls by their answers; WrongAnswers if the units do not say the same as the answers.
+
+        In a sale that is not this run's there are other buyers, and its units do not say what these calls got.
+        """
+        if not self._is_own:
+            return {"on_sale": before.units, "taken": taken}
         each = self._shape.request.lines * self._shape.request.quantity
         ok, all_calls = figures["codes"]["OK"], figures["calls"]
-        held = taken // each
-        if self._is_own:  # in another sale there are other buyers
-            enough = before.units >= all_calls * each
-            if taken % each or held > all_calls or (enough and held < ok):
-                raise WrongAnswers(f"{ok} of {all_calls} calls were answered, of {each} units each; {taken} are held")
+        held, enough = taken // each, before.units >= all_calls * each
+        if taken % each or held > all_calls or (enough and held < ok):
+            raise WrongAnswers(f"{ok} of {all_calls} calls were answered, of {each} units each; {taken} are held")
         return {"on_sale": before.units, "taken": taken, "calls_accepted": held, "calls_rejected": max(0, ok - held)}
 
     async def _show(self, progress: Progress) -> None:

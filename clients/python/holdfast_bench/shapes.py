@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 FOLDER = Path(__file__).with_name("shapes")
 MOST_ITEMS, MOST_LINES, MOST_QUANTITY, MOST_UNITS = 1000, 20, 1000, 10**12  # as a server has them
+CONNECTIONS = 10  # over which callers are shared out evenly
 MOST_SALES, MOST_RATE, MOST_CALLERS, MOST_SECONDS = 10_000, 100_000, 10_000, 3600
 Part = TypeVar("Part", "Sales", "Request", "Stretch")
 
@@ -71,10 +72,15 @@ def _scaled(stretch: Stretch, load: float, slower: float) -> Stretch:
     return Stretch(
         seconds=stretch.seconds * slower,
         after_s=stretch.after_s * slower,
-        callers=max(1, round(stretch.callers * load)) if stretch.callers else 0,
+        callers=_evenly_shared(stretch.callers * load) if stretch.callers else 0,
         rate=max(1.0, stretch.rate * load) if stretch.rate else 0.0,
         to_rate=max(1.0, stretch.to_rate * load) if stretch.to_rate else 0.0,
     )
+
+
+def _evenly_shared(callers: float) -> int:
+    """The nearest number of callers of which each connection has as many as the others."""
+    return max(1, round(callers)) if callers < CONNECTIONS else round(callers / CONNECTIONS) * CONNECTIONS
 
 
 def all_shapes() -> list[Shape]:
@@ -171,5 +177,7 @@ def _check(shape: Shape) -> None:
             raise BadShape(f"[[load]] {number}: seconds must be given")
         if bool(stretch.callers) == bool(stretch.rate):
             raise BadShape(f"[[load]] {number}: either callers or rate must be given")
+        if stretch.callers > CONNECTIONS and stretch.callers % CONNECTIONS:
+            raise BadShape(f"[[load]] {number}: callers above {CONNECTIONS} must be a multiple of it: its connections")
         if stretch.to_rate and not stretch.rate:
             raise BadShape(f"[[load]] {number}: to_rate needs rate")

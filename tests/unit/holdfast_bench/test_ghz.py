@@ -107,7 +107,25 @@ def test_a_rate_is_an_open_loop(tmp_path: Path) -> None:
 
     assert "--async" not in words(LOAD, tmp_path)
     assert "--async --rps 300 " in words(fixed, tmp_path)
-    assert "--async --load-schedule line --load-start 100 --load-step 200 --load-end 500 " in words(growing, tmp_path)
+    assert "--async --load-schedule line --load-start 100 --load-end 500 --load-step=200 " in words(growing, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("rate", "to_rate", "options", "calls"),
+    [
+        (50, 20, "--load-start 50 --load-end 20 --load-step=-3 ", 365),  # it falls
+        (50, 57, "--load-start 50 --load-end 57 --load-step=1 ", 542),  # ghz knows whole steps
+        (50, 50.3, "--async --rps 50 ", None),  # ghz refuses a schedule that goes nowhere
+    ],
+)
+def test_a_rate_changes_as_ghz_can_change_it(
+    rate: float, to_rate: float, options: str, calls: int | None, tmp_path: Path
+) -> None:
+    """And the calls that have to be sent are counted by what it does."""
+    load = Load("127.0.0.1:1", "lamp-sale", 1, 10.0, rate=rate, to_rate=to_rate)
+
+    assert options in words(load, tmp_path)
+    assert calls is None or load.scheduled == calls
 
 
 def test_a_token_is_in_no_command_line(tmp_path: Path) -> None:

@@ -60,6 +60,7 @@ def test_a_shape_can_be_scaled() -> None:
         (("request", "lines"), 4, "4 lines need as many items"),
         (("load", 0, "seconds"), "4", r"\[\[load\]\] 1: seconds must be a number, and is '4'"),
         (("load", 0, "rate"), 5, "either callers or rate"),
+        (("load", 0, "callers"), 14, "callers above 10 must be a multiple of it"),
         (("load", 0, "to_rate"), 5, "to_rate needs rate"),
         (("load", 1, "rate"), float("nan"), "rate must be 1 to"),
         (("most_failed",), 2, "most_failed must be 0 to 1"),
