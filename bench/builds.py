@@ -12,7 +12,9 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
+from typing import NamedTuple
 
+import grpc
 import psutil
 from holdfast.blocking import BlockingClient
 from holdfast.retry import RetryPolicy
@@ -24,17 +26,23 @@ from holdfast_embedded.server import Server
 from holdfast_embedded.server_factories import EMBEDDED_BROKER_SETTINGS
 from holdfast_embedded.valkey import Valkey
 
+from bench.failures import BenchmarkFailed
+from bench.machine import ROOT
 from bench.programs import ProgramFailed, run_to_end, running
 
 ACCEPTED, SOLD_OUT = "accepted", "sold-out"  # the two loads, and the ids of their sales
 UNITS = {ACCEPTED: 10**9, SOLD_OUT: 1}
 SHARDS = 16
 HOLD_TTL = timedelta(hours=1)  # no hold expires within the measuring
-PATIENT = RetryPolicy(overall_s=60.0, attempt_s=10.0)
+PATIENT = RetryPolicy(overall_s=120.0, attempt_s=30.0)
 PROGRAM_S = 120.0
 START_S, POLL_S = 60.0, 0.1
 AUDIT_UNKNOWN = (2, 3)  # exit codes: Redis and the ledger could not be compared; 1 says that they differ
 MOST_AUDITS = 3
+
+
+class AuditFailed(BenchmarkFailed):
+    """Redis does not hold what was answered."""
 
 
 class AuditUnknown(ProgramFailed):
@@ -61,6 +69,18 @@ class Build:
             (item,) = client.get_sale(sale_id).sale.items
             return item.held
 
+    @property
+    def processes(self) -> Sequence[Sequence[int]]:
+        """The server's with its workers, and its Redis'."""
+        return [self.server_pid, *self.worker_pids], [self.redis_pid]
+
+    def check_units(self, answered: int) -> None:
+        """AuditFailed unless every call that was answered by a hold has its unit, and nothing was sold twice."""
+        if (held := self.units_held(ACCEPTED)) < answered:
+            raise AuditFailed(f"{answered} calls were answered by a hold, and {held} units are held")
+        if (held := self.units_held(SOLD_OUT)) != UNITS[SOLD_OUT]:
+            raise AuditFailed(f"the sold out sale of {UNITS[SOLD_OUT]} unit holds {held}")
+
     def audit(self, deadline_s: float) -> str:
         """Bring the ledger up to date and compare it with Redis: the audit's output; ProgramFailed if they differ."""
         with self.ledger_written():
@@ -69,13 +89,14 @@ class Build:
     @contextmanager
     def ledger_written(self) -> Iterator[Mapping[str, int]]:
         """Run relay and persister: their processes by name."""
+        environment = {**self.environment, "HOLDFAST_METRICS_LISTEN": f"{LOOPBACK}:0"}  # the server has its own
         with (
-            running(self.checkout, self.folder / "relay.log", "inventory_service", "relay", **self.environment) as one,
+            running(self.checkout, self.folder / "relay.log", "inventory_service", "relay", **environment) as relay,
             running(
-                self.checkout, self.folder / "persist.log", "order_persister", "persist", **self.environment
-            ) as two,
+                self.checkout, self.folder / "persist.log", "order_persister", "persist", **environment
+            ) as persister,
         ):
-            yield {"relay": one.pid, "persist": two.pid}
+            yield {"relay": relay.pid, "persist": persister.pid}
 
     def audit_running(self, deadline_s: float) -> str:
         """The same as `audit`, while relay and persister run."""
@@ -102,12 +123,12 @@ def serving(checkout: Path, folder: Path, token: str = "", **settings: str) -> I
     `settings` are its variables beside the servers' addresses; with `token` it can be called.
     """
     folder.mkdir()
-    with ExitStack() as held:
-        valkey, postgres = Valkey(folder / "valkey"), Postgres(folder / "postgres")
-        broker = Broker(folder / "broker", SHARDS)
-        for server in (valkey, postgres, broker):
-            held.callback(server.stop)
-            server.start()
+    valkey, postgres, broker = (
+        Valkey(folder / "valkey"),
+        Postgres(folder / "postgres"),
+        Broker(folder / "broker", SHARDS),
+    )
+    with started(valkey, postgres, broker), ExitStack() as held:
         address = f"{LOOPBACK}:{free_port()}"
         environment = {**_environment(valkey, postgres, broker, address), **settings}
         run_to_end(checkout, PROGRAM_S, "order_persister", "migrate", **environment)
@@ -118,6 +139,33 @@ def serving(checkout: Path, folder: Path, token: str = "", **settings: str) -> I
         _make_sales(address, token)
         others = {"postgres": postgres.pid, "broker": broker.pid}
         yield Build(checkout, folder, environment, address, serve.pid, valkey.pid, token, others, worker_pids)
+
+
+@contextmanager
+def started(*servers: Server) -> Iterator[None]:
+    """Run servers inside the block."""
+    with ExitStack() as held:
+        for server in servers:
+            held.callback(server.stop)
+            server.start()
+        yield
+
+
+class NoopServer(NamedTuple):
+    """A server whose Reserve does nothing."""
+
+    address: str
+    pid: int
+
+
+@contextmanager
+def doing_nothing(folder: Path, *options: str) -> Iterator[NoopServer]:
+    """Run one, with options of `bench.noop_server`, until the end of the block."""
+    address = f"{LOOPBACK}:{free_port()}"
+    with running(ROOT, folder / "noop.log", "bench.noop_server", "--listen", address, *options) as process:
+        with grpc.insecure_channel(address) as channel:
+            grpc.channel_ready_future(channel).result(START_S)
+        yield NoopServer(address, process.pid)
 
 
 def _listening_workers(supervisor: int, address: str, count: int) -> Sequence[int]:

@@ -15,24 +15,23 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import grpc
 from holdfast.inventory.v1 import inventory_service_pb2 as calls
 from holdfast.inventory.v1.reservation_pb2 import Line
-from holdfast_bench.load import SKU, Load, LoadFailed
-from holdfast_embedded.ports import LOOPBACK, free_port
+from holdfast_bench.load import SKU, LoadFailed
 from redis import Redis
 
 from bench import h2load
-from bench.builds import ACCEPTED, Build, serving, smallest_answer
-from bench.cpu import CpuWatch
+from bench.arguments import add_rounds, parser_of
+from bench.builds import ACCEPTED, Build, NoopServer, doing_nothing, serving
+from bench.failures import exit_code_of
+from bench.loads import ReserveCalls, undisturbed
 from bench.machine import ROOT, machine_and_commit
-from bench.programs import running
-from bench.rounds import RoundDisturbed, TooManyDisturbed, ratios, rotated, spread, take_rounds
+from bench.rounds import ratios, rotated, spread, take_after_warm_up
 
 SERVICE = "/holdfast.inventory.v1.InventoryService"
 UNARY, BATCH, STREAM = "unary", "batches of 100", "one stream"
@@ -41,7 +40,6 @@ BATCH_SIZE = 100
 BATCHES_AT_ONCE = 8  # each on a connection of its own
 WINDOW = 256  # messages of the stream that are not answered
 DRAIN_S = 30.0  # for what is not answered when the time is over
-READY_S = 30.0
 PLACEHOLDER = b"~" * 12
 
 
@@ -82,23 +80,25 @@ class Messages:
 class Sender:
     """Sends reservations, and counts those answered; they are told by their size."""
 
-    def __init__(self, address: str, noop: str, first_answer: int) -> None:
-        """`first_answer`: bytes of the response to one."""
+    def __init__(self, address: str, noop: str) -> None:
+        unary, unary_noop = ReserveCalls(address), ReserveCalls(noop)
         self._address = address
-        self._first_answer = first_answer
-        self._series = itertools.count(1)
+        self._smallest_answer = unary.smallest_answer
         self._messages = Messages()
         self.kinds: Mapping[str, Callable[[float], int]] = {
-            UNARY: lambda seconds: self._unary(address, seconds),
-            NOOP: lambda seconds: self._unary(noop, seconds),
+            UNARY: lambda seconds: unary.send(seconds).calls,
+            NOOP: lambda seconds: unary_noop.send(seconds).calls,
             BATCH: lambda seconds: asyncio.run(self._batches(seconds)),
             STREAM: lambda seconds: asyncio.run(self._stream(address, seconds)),
             ECHO: lambda seconds: asyncio.run(self._stream(noop, seconds)),
         }
 
-    def _unary(self, address: str, seconds: float) -> int:
-        load = Load(address, ACCEPTED, next(self._series), seconds, smallest_answer=self._first_answer)
-        return h2load.run(load).calls
+    def send(self, kind: str, seconds: float) -> int:
+        """Send reservations for so long: how many were answered; LoadFailed if one was not granted."""
+        try:
+            return self.kinds[kind](seconds)
+        except grpc.RpcError as error:
+            raise LoadFailed(str(error)) from None
 
     async def _batches(self, seconds: float) -> int:
         ends = time.monotonic() + seconds
@@ -110,7 +110,7 @@ class Sender:
             call: Any = channel.unary_unary(f"{SERVICE}/BatchReserve")
             while time.monotonic() < ends:
                 answer = await call(self._messages.batch(), timeout=DRAIN_S)
-                granted = len(answer) >= BATCH_SIZE * self._first_answer
+                granted = len(answer) >= BATCH_SIZE * self._smallest_answer
                 answered += _checked(BATCH_SIZE if granted else 0, BATCH_SIZE)
         return answered
 
@@ -128,7 +128,7 @@ class Sender:
         async with _channel(address) as channel:
             call: Any = channel.stream_stream(f"{SERVICE}/StreamReserve")
             async for answer in call(messages(), timeout=seconds + DRAIN_S):
-                answered += len(answer) > self._first_answer
+                answered += len(answer) > self._smallest_answer
                 window.release()
         return _checked(answered, sent)
 
@@ -146,11 +146,11 @@ def _checked(answered: int, sent: int) -> int:
 class Measuring:
     """Takes the rounds on one build and on the server that does nothing."""
 
-    def __init__(self, build: Build, noop: "NoopServer", arguments: argparse.Namespace) -> None:
+    def __init__(self, build: Build, noop: NoopServer, arguments: argparse.Namespace) -> None:
         self._build = build
         self._noop_pid = noop.pid
         self._arguments = arguments
-        self._sender = Sender(build.address, noop.address, smallest_answer(build.address, ACCEPTED))
+        self._sender = Sender(build.address, noop.address)
         self._redis = Redis.from_url(build.environment["HOLDFAST_REDIS_URL"])
         self.answered = 0
 
@@ -164,71 +164,45 @@ class Measuring:
     def _measure(self, kind: str) -> Measured:
         is_noop = kind in (NOOP, ECHO)
         pids = [self._noop_pid if is_noop else self._build.server_pid, self._build.redis_pid]
-        watch, began, busy_us = CpuWatch(pids), time.monotonic(), self._busy_us()
-        try:
-            count = self._sender.kinds[kind](self._arguments.seconds)
-        except (LoadFailed, grpc.RpcError) as error:
-            raise RoundDisturbed(f"{kind}: {error}") from None
-        spent, lasted, busy_us = watch.spent(), time.monotonic() - began, self._busy_us() - busy_us
-        self.answered += 0 if is_noop else count
-        if (foreign := (spent.others + spent.stolen) / lasted) > self._arguments.most_foreign:
-            raise RoundDisturbed(f"{kind}: other work and the host took {foreign:.2f} of a CPU")
-        server_us, redis_us = (cpu_s / count * 1e6 for cpu_s in spent.by_process)
-        return Measured(count / self._arguments.seconds, server_us, redis_us, busy_us / lasted / 1e6)
+        with undisturbed(kind, [[pid] for pid in pids], self._arguments.most_foreign) as taken:
+            busy_us = self._busy_us()
+            count = self._sender.send(kind, self._arguments.seconds)
+            busy_us = self._busy_us() - busy_us
+            self.answered += 0 if is_noop else count
+        server_us, redis_us = (cpu_s / count * 1e6 for cpu_s in taken.cpu_s)
+        return Measured(count / self._arguments.seconds, server_us, redis_us, busy_us / taken.seconds / 1e6)
 
     def _busy_us(self) -> int:
         """For how long Redis' event loop has worked, fsync included."""
         return int(self._redis.info("stats")["eventloop_duration_sum"])
 
 
-class NoopServer(NamedTuple):
-    """A server that does nothing."""
-
-    address: str
-    pid: int
-
-
-@contextmanager
-def doing_nothing(folder: Path) -> Iterator[NoopServer]:
-    """Run one until the end of the block."""
-    address = f"{LOOPBACK}:{free_port()}"
-    with running(ROOT, folder / "noop.log", "bench.noop_server", "--listen", address) as process:
-        with grpc.insecure_channel(address) as channel:
-            grpc.channel_ready_future(channel).result(READY_S)
-        yield NoopServer(address, process.pid)
-
-
 def main() -> int:
     """The exit code: 0 if every round could be taken and every request that was answered has its unit."""
     arguments = parsed()
-    try:
-        if why := h2load.missing():
-            raise LoadFailed(why)
-        with (
-            tempfile.TemporaryDirectory(prefix="holdfast-bulk-") as folder,
-            serving(ROOT, Path(folder) / "this") as build,
-            doing_nothing(Path(folder)) as noop,
-        ):
-            measuring = Measuring(build, noop, arguments)
-            take_rounds(1, arguments.rounds, lambda _: measuring.round(0))
-            rounds, disturbed = take_rounds(arguments.rounds, arguments.rounds, measuring.round)
-            held = build.units_held(ACCEPTED)
-            if held < measuring.answered:
-                raise LoadFailed(f"{measuring.answered} requests were granted, and {held} units are held")
-    except (LoadFailed, TooManyDisturbed) as error:
-        print(f"failed: {error}", file=sys.stderr)
-        return 1
+    return exit_code_of(lambda: measure(arguments))
+
+
+def measure(arguments: argparse.Namespace) -> int:
+    """Take the rounds and print what they came to."""
+    if why := h2load.missing():
+        raise LoadFailed(why)
+    with (
+        tempfile.TemporaryDirectory(prefix="holdfast-bulk-") as folder,
+        serving(ROOT, Path(folder) / "this") as build,
+        doing_nothing(Path(folder)) as noop,
+    ):
+        measuring = Measuring(build, noop, arguments)
+        rounds, disturbed = take_after_warm_up(arguments.rounds, arguments.rounds, measuring.round)
+        build.check_units(measuring.answered)
     print(f"{machine_and_commit()}\n{len(rounds)} rounds of {arguments.seconds:g} s each; {disturbed} were repeated\n")
     print("\n".join(figures(rounds)))
     return 0
 
 
 def parsed() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add = parser.add_argument
-    add("--rounds", type=int, default=20, help="after one that is not counted (%(default)s)")
-    add("--seconds", type=float, default=1.0, help="of each kind in a round (%(default)s)")
-    add("--most-foreign", type=float, default=0.15, metavar="CPUS", help="that other work may take (%(default)s)")
+    parser = parser_of(__doc__)
+    add_rounds(parser, rounds=20, seconds=1.0, most_foreign=0.15)
     return parser.parse_args()
 
 

@@ -19,8 +19,10 @@ from holdfast.client import Client
 from holdfast.messages import held
 from holdfast_bench.load import SKU
 
-from bench.builds import ACCEPTED, PATIENT, Build, serving
+from bench.arguments import parser_of
+from bench.builds import ACCEPTED, PATIENT, AuditFailed, Build, serving
 from bench.cpu import CpuWatch
+from bench.failures import exit_code_of
 from bench.machine import ROOT, machine_and_commit
 from bench.rounds import ratios, rotated, spread
 
@@ -87,7 +89,7 @@ async def take(build: Build, rounds: int, seconds: float) -> list[Mapping[Slot, 
             taken.append(measured)
     answered = sum(one.calls for measured in taken for one in measured.values())
     if (units := await asyncio.to_thread(build.units_held, ACCEPTED)) != answered:
-        raise AssertionError(f"{answered} calls were answered by a hold, and {units} units are held")
+        raise AuditFailed(f"{answered} calls were answered by a hold, and {units} units are held")
     return taken[1:]
 
 
@@ -114,8 +116,13 @@ def table(rounds: Sequence[Mapping[Slot, Measured]]) -> str:
 
 
 def main() -> int:
-    """Measure on servers of its own."""
+    """The exit code: 0 if every call that was answered has its unit."""
     arguments = parsed()
+    return exit_code_of(lambda: compare(arguments))
+
+
+def compare(arguments: argparse.Namespace) -> int:
+    """Take the rounds and print what they came to."""
     print(machine_and_commit(), flush=True)
     with (
         tempfile.TemporaryDirectory(prefix="holdfast-coalescing-") as folder,
@@ -126,7 +133,7 @@ def main() -> int:
 
 
 def parsed() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("--rounds", type=int, default=12, help="that are counted (%(default)s)")
     parser.add_argument("--seconds", type=float, default=1.0, help="of each slot (%(default)s)")
     return parser.parse_args()

@@ -4,10 +4,8 @@ Each confirm begins at its time, whether or not those before it have ended, and 
 before the load.
 """
 
-import argparse
 import asyncio
 import json
-import subprocess
 import sys
 import uuid
 from collections.abc import Iterator, Sequence
@@ -25,11 +23,10 @@ from holdfast.inventory.v1.inventory_service_pb2_grpc import InventoryServiceStu
 from holdfast.inventory.v1.reservation_pb2 import Line
 from holdfast_bench.load import SKU
 
+from bench.arguments import parser_of
 from bench.builds import ACCEPTED
-from bench.machine import ROOT
-from bench.programs import ProgramFailed
+from bench.programs import READY, ProgramFailed, ready_helper
 
-READY = b"ready"
 BATCH = 500
 TIMEOUT_S = 20.0  # for each confirm
 
@@ -46,19 +43,14 @@ class Confirmed:
 @contextmanager
 def confirming(address: str, per_s: float, seconds: float) -> Iterator[Confirmed]:
     """Confirm for so long from the beginning of the block on; the holds are made before."""
-    command = [sys.executable, "-m", "bench.confirms", address, str(per_s), str(seconds)]
-    process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    assert process.stdin is not None
-    assert process.stdout is not None
-    try:
-        if process.stdout.readline().strip() != READY:
-            raise ProgramFailed("the confirms did not begin")
+    command = ("bench.confirms", address, str(per_s), str(seconds))
+    with ready_helper(*command, within_s=TIMEOUT_S + seconds) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
         process.stdin.close()
         confirmed = Confirmed(process.pid)
         yield confirmed
         confirmed.latencies_ms, confirmed.failed = json.loads(process.stdout.readline())
-    finally:
-        process.wait(TIMEOUT_S + seconds)
 
 
 async def confirm(address: str, per_s: float, seconds: float) -> tuple[list[float], list[str]]:
@@ -69,7 +61,7 @@ async def confirm(address: str, per_s: float, seconds: float) -> tuple[list[floa
     async with grpc.aio.insecure_channel(address) as channel:
         stub: Any = InventoryServiceStub(channel)  # Any: its types are those of a channel that is not asyncio's
         await _hold(stub, names)
-        print(READY.decode(), flush=True)
+        print(READY, flush=True)
         await asyncio.to_thread(sys.stdin.read)
 
         async def one(name: str, due: float) -> None:
@@ -100,7 +92,7 @@ async def _hold(stub: Any, names: Sequence[str]) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = parser_of(__doc__)
     parser.add_argument("address")
     parser.add_argument("per_s", type=float)
     parser.add_argument("seconds", type=float)

@@ -3,14 +3,15 @@
 It is for counting instructions: nothing runs in it but the calls, and each script call has 32 of them.
 """
 
-import argparse
 import asyncio
 import gc
+import sys
 
-import grpc
 import uvloop
 
-from bench.own_cost import handlers_of
+from bench.arguments import parser_of
+from bench.own_cost import SERVICE, handlers_of
+from inventory_service.rpc.accepting import AcceptingServer
 from inventory_service.rpc.grpc_threads import made_under_sched_batch
 from inventory_service.rpc.server import OPTIONS
 from inventory_service.wiring.serve import GC_THRESHOLDS
@@ -22,20 +23,21 @@ async def serve(listen: str, *, tokens: bool, interval_s: float) -> None:
     """Print the address when it listens, and serve until ended."""
     host, _, port = listen.rpartition(":")
     handlers = handlers_of(tokens=tokens, interval_s=interval_s)
+    methods = {f"/{SERVICE}/{name}": handler for name, handler in handlers.items()}
     with made_under_sched_batch():
-        servers = [grpc.aio.server(options=OPTIONS) for _ in range(LISTENERS)]
+        servers = [AcceptingServer(methods, OPTIONS) for _ in range(LISTENERS)]
         for server in servers:
-            server.add_generic_rpc_handlers([handlers])
-            port = str(server.add_insecure_port(f"{host}:{port}"))
+            port = str(server.bind(f"{host}:{port}"))
             await server.start()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
     print(f"{host}:{port}", flush=True)
-    await asyncio.gather(*(server.wait_for_termination() for server in servers))
+    await asyncio.Event().wait()
 
 
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def main() -> int:
+    """Serve until ended."""
+    parser = parser_of(__doc__)
     parser.add_argument("--listen", default="127.0.0.1:0", help="host:port (%(default)s)")
     parser.add_argument("--tokens", action="store_true", help="take calls with a token only, and check it")
     parser.add_argument(
@@ -47,3 +49,8 @@ if __name__ == "__main__":
     )
     arguments = parser.parse_args()
     uvloop.run(serve(arguments.listen, tokens=arguments.tokens, interval_s=arguments.interval))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

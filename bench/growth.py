@@ -22,16 +22,16 @@ from typing import Any
 from holdfast.client import Client
 from holdfast.inventory.v1.inventory_service_pb2 import ReserveRequest
 from holdfast.inventory.v1.reservation_pb2 import Line
-from holdfast.retry import RetryPolicy
 from holdfast_bench import ghz
 from holdfast_bench.load import Claim, Load, LoadFailed
 from redis import Redis
 
-from bench.builds import HOLD_TTL, Build, serving
-from bench.figures import RESULTS
-from bench.machine import ROOT, command_line, provenance
+from bench.arguments import add_audit, parser_of
+from bench.builds import HOLD_TTL, PATIENT, Build, serving
+from bench.failures import exit_code_of
+from bench.machine import ROOT
 from bench.process_use import ProcessUse
-from bench.programs import ProgramFailed
+from bench.result_files import RESULTS, command_line, provenance, write_result
 from bench.rounds import quartiles, rotated
 
 TITLES = {
@@ -45,7 +45,6 @@ CONNECTIONS, CALLERS = 10, 100
 UNITS = 10**9
 SHORT = 0.25  # of a slice where holds grow: it adds some itself
 BATCH, BATCHES_AT_ONCE = 500, 4
-PATIENT = RetryPolicy(overall_s=120.0, attempt_s=30.0)
 CALLS_OF_SCRIPT = "cmdstat_evalsha"
 
 
@@ -112,20 +111,19 @@ def summed_up(slices: Sequence[Mapping[str, float]]) -> dict[str, Any]:
 def main() -> int:
     """The exit code: 0 if every load could be put and every audit holds."""
     arguments = parsed()
+    return exit_code_of(lambda: measure(arguments))
+
+
+def measure(arguments: argparse.Namespace) -> int:
+    """Write the points of each kind as soon as they are there."""
     if why := ghz.missing():
-        print(f"failed: {why}", file=sys.stderr)
-        return 1
+        raise LoadFailed(why)
     file = arguments.results / "growth.json"
     result = begun(file, arguments)
-    arguments.results.mkdir(parents=True, exist_ok=True)
-    try:
-        with tempfile.TemporaryDirectory(prefix="holdfast-growth-") as folder:
-            for name, points in measured(Path(folder), arguments):
-                result["points"][name] = points
-                file.write_text(json.dumps(result, indent=1) + "\n")
-    except (LoadFailed, ProgramFailed) as error:
-        print(f"failed: {error}", file=sys.stderr)
-        return 1
+    with tempfile.TemporaryDirectory(prefix="holdfast-growth-") as folder:
+        for name, points in measured(Path(folder), arguments):
+            result["points"][name] = points
+            write_result(file, result)
     return 0
 
 
@@ -139,14 +137,14 @@ def begun(file: Path, arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def parsed() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     add = parser.add_argument
     add("--only", nargs="+", choices=TITLES, default=list(TITLES), help="what grows (default: all)")
     add("--rounds", type=int, default=5, help="after one that is not counted (%(default)s)")
     add("--seconds", type=float, default=2.0, help="of load for each point in a round (%(default)s)")
     add("--most", type=int, default=10**6, help="to which anything grows (%(default)s)")
     add("--results", type=Path, default=RESULTS, metavar="FOLDER", help="where the JSON goes (%(default)s)")
-    add("--deadline", type=float, default=900.0, metavar="SECONDS", help="for each audit (%(default)s)")
+    add_audit(parser)
     return parser.parse_args()
 
 

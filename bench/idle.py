@@ -5,20 +5,18 @@ Everything runs on the embedded servers. The clock starts once the stack has ser
 
 import argparse
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
 import redis
 from holdfast_embedded.stack import Stack
 
+from bench.arguments import parser_of
 from bench.cpu import CpuWatch
 from bench.machine import machine_and_commit
-from bench.programs import ENVIRONMENT
+from bench.stacks import serving_stack
 
 PROCESSES = ("serve", "relay", "persist", "compensate")
-READY_S = 120.0
 FEWEST_A_SECOND = 0.5  # of a command that is listed
 
 Calls = Mapping[str, int]  # by command
@@ -28,18 +26,14 @@ def main() -> int:
     """Measure on a stack of its own."""
     arguments = parsed()
     print(machine_and_commit(), flush=True)
-    with (
-        tempfile.TemporaryDirectory(prefix="holdfast-idle-") as folder,
-        Stack(Path(folder) / "data", ENVIRONMENT, lambda name, line: None, "127.0.0.1:0") as stack,
-    ):
-        stack.wait_ready(READY_S)
+    with serving_stack() as stack:
         time.sleep(arguments.settle)
         print("\n".join(figures(stack, arguments.seconds)))
     return 0
 
 
 def parsed() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("--seconds", type=float, default=60.0, help="that are measured (%(default)s)")
     parser.add_argument("--settle", type=float, default=10.0, help="seconds before that (%(default)s)")
     return parser.parse_args()

@@ -4,6 +4,7 @@ Other work on the machine does not change the count. Every call is made by the a
 in a Valkey that syncs each write. With a path, the calls of that checkout are counted too, by its own Python.
 """
 
+import argparse
 import asyncio
 import json
 import re
@@ -113,12 +114,21 @@ async def count_all() -> dict[str, int]:
             valkey.kill()
 
 
-if __name__ == "__main__":
+def main() -> int:
+    """Print the counts as JSON, or beside those of another checkout as a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("other", nargs="?", metavar="PATH", help="of a checkout in which `make setup` was run")
+    checkout = parser.parse_args().other
     counts = asyncio.run(count_all())
-    if len(sys.argv) == 1:
+    if checkout is None:
         print(json.dumps(counts))
-        sys.exit()
-    command = [f"{sys.argv[1]}/.venv/bin/python", __file__]  # of a checkout in which `make setup` was run
-    other = json.loads(subprocess.run(command, cwd=sys.argv[1], check=True, stdout=subprocess.PIPE).stdout)
+        return 0
+    command = [f"{checkout}/.venv/bin/python", __file__]
+    other = json.loads(subprocess.run(command, cwd=checkout, check=True, stdout=subprocess.PIPE).stdout)
     for case, count in counts.items():
         print(f"| {case} | {other[case]:,} | {count:,} | {count / other[case]:.3f} |")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -4,13 +4,13 @@ Neither Kafka nor Postgres runs. The commits are those of `bench.persister_drain
 confirmed and a tenth released, in records of 250,000 bytes.
 """
 
-import argparse
 import gc
 import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
+from bench.arguments import parser_of
 from bench.backlog import History
 from bench.machine import machine_and_commit
 from order_persister.domain.chain import KafkaRecord, Watermark, deliveries_from, plan_apply
@@ -45,7 +45,7 @@ class Steps:
 
 def main() -> int:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("--reservations", type=int, default=20_000, help="(%(default)s)")
     parser.add_argument("--times", type=int, default=7, help="that each step runs (%(default)s)")
     arguments = parser.parse_args()

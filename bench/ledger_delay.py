@@ -12,30 +12,28 @@ the first --warm-up seconds do not count. The run ends with the audit; exit code
 import argparse
 import asyncio
 import sys
-import tempfile
 import time
 import uuid
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from pathlib import Path
 
 import asyncpg
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from holdfast.client import Client
 from holdfast.inventory.v1.commit_pb2 import CommitBody
 from holdfast.inventory.v1.events_pb2 import CommitRun
-from holdfast_bench.load import SKU, Load
+from holdfast_bench.load import SKU, Load, percentile
 from holdfast_embedded.postgres import Postgres
 from holdfast_embedded.server_factories import ServerFactories
 from holdfast_embedded.stack import Stack
 
 from bench import h2load
+from bench.arguments import parser_of
 from bench.backlog import COMMITS
-from bench.builds import SHARDS
+from bench.builds import PATIENT, SHARDS
 from bench.cpu import CpuWatch
 from bench.machine import machine_and_commit
-from bench.memory import PATIENT, READY_S, audited
-from bench.programs import ENVIRONMENT
+from bench.stacks import audited, serving_stack
 
 SALES = 16  # so that most shards have one
 UNITS = 10**9
@@ -65,19 +63,12 @@ def main() -> int:
     arguments = parsed()
     print(machine_and_commit(), flush=True)
     own_topics = {"HOLDFAST_KAFKA_BROKERS": arguments.kafka, "HOLDFAST_KAFKA_PREFIX": f"{uuid.uuid4().hex}."}
-    environment = {**ENVIRONMENT, **(own_topics if arguments.kafka else {})}
-    with (
-        tempfile.TemporaryDirectory(prefix="holdfast-lag-") as folder,
-        Stack(
-            *(Path(folder) / "data", environment, lambda name, line: None, "127.0.0.1:0"),
-            factories=ServerFactories(postgres=TimedPostgres),
-        ) as stack,
-    ):
-        stack.wait_ready(READY_S)
-        return asyncio.run(run(stack, arguments, environment))
+    settings = own_topics if arguments.kafka else {}
+    with serving_stack(settings, ServerFactories(postgres=TimedPostgres)) as stack:
+        return asyncio.run(run(stack, arguments, settings))
 
 
-async def run(stack: Stack, arguments: argparse.Namespace, environment: Mapping[str, str]) -> int:
+async def run(stack: Stack, arguments: argparse.Namespace, settings: Mapping[str, str]) -> int:
     """Sell at a constant rate and print the lags; the exit code."""
     sales = [f"sale-{number}" for number in range(SALES)]
     async with Client(stack.addresses.listen, retry=PATIENT) as client:
@@ -87,10 +78,10 @@ async def run(stack: Stack, arguments: argparse.Namespace, environment: Mapping[
     rate, seconds = arguments.rate / SALES, arguments.seconds
     loads = [Load(stack.addresses.listen, sale, number, seconds, 1, 20, rate=rate) for number, sale in enumerate(sales)]
     reports = await asyncio.gather(*(asyncio.to_thread(h2load.run, load) for load in loads))
-    spent, calls = watch.spent(), sum(report.calls for report in reports)
+    spent, calls, seconds = watch.spent(), sum(report.calls for report in reports), reports[0].seconds
     code, audit = await audited(stack)
     warm = began + arguments.warm_up
-    lags, (by_relay, by_persister) = await lags_after(stack, warm), await parts_after(stack, warm, environment)
+    lags, (by_relay, by_persister) = await lags_after(stack, warm), await parts_after(stack, warm, settings)
     print(f"{calls:,} calls in {seconds:g} s; {audit}")
     cpu = (f"{name} {cpu_s / seconds:.2f}" for name, cpu_s in zip(PROCESSES, spent.by_process, strict=True))
     print(f"cores: {', '.join(cpu)}")
@@ -108,9 +99,9 @@ async def lags_after(stack: Stack, began: float) -> Sequence[float]:
     return lags
 
 
-async def parts_after(stack: Stack, began: float, environment: Mapping[str, str]) -> tuple[list[float], list[float]]:
+async def parts_after(stack: Stack, began: float, settings: Mapping[str, str]) -> tuple[list[float], list[float]]:
     """Of each commit made since a moment, in ms and in order: until its first record, and from there to the ledger."""
-    addresses = {**stack.embedded_addresses, **environment}
+    addresses = {**stack.embedded_addresses, **settings}
     sent = await sent_at(addresses["HOLDFAST_KAFKA_BROKERS"], addresses.get("HOLDFAST_KAFKA_PREFIX", ""))
     db = await asyncpg.connect(addresses["HOLDFAST_POSTGRES_DSN"])
     parts = []
@@ -140,12 +131,11 @@ async def sent_at(brokers: str, prefix: str) -> dict[tuple[int, int, int], float
 
 
 def percentiles(lags: Sequence[float]) -> str:
-    at = ((percent, lags[min(len(lags) - 1, int(len(lags) * percent / 100))]) for percent in PERCENTILES)
-    return ", ".join(f"p{percent:g} {lag:.0f}" for percent, lag in at)
+    return ", ".join(f"p{percent:g} {percentile(lags, percent):.0f}" for percent in PERCENTILES)
 
 
 def parsed() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("--rate", type=float, default=2000.0, help="Reserve calls a second (%(default)s)")
     parser.add_argument("--seconds", type=float, default=60.0, help="of load (%(default)s)")
     parser.add_argument("--warm-up", type=float, default=5.0, help="seconds that do not count (%(default)s)")

@@ -1,13 +1,19 @@
-"""How far the ledger is behind Redis over time, read from both servers and not from Holdfast's metrics."""
+"""How far the ledger is behind Redis over time, read from both servers and not from Holdfast's metrics.
+
+`bench.suite` and `bench.profiles` watch it beside their loads.
+"""
 
 import asyncio
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import asyncpg
+from holdfast_bench.load import percentile
 from redis.asyncio import Redis
+
+from bench.failures import BenchmarkFailed
 
 SAMPLE_S = 0.1
 STEP_S = 0.5  # of what is shown over time: the worst of its samples
@@ -45,6 +51,7 @@ class Lag:
     def figures(self, start: float) -> dict[str, Any]:
         """Over time from a moment on, in seconds since 1970; percentiles over all samples."""
         later = [sample for sample in self.samples if sample[0] >= start]
+        behind = sorted(seconds for _, _, seconds in later) or [0.0]
         steps: dict[int, list[tuple[float, int, float]]] = {}
         for sample in later:
             steps.setdefault(int((sample[0] - start) / STEP_S), []).append(sample)
@@ -53,25 +60,39 @@ class Lag:
             "step_s": STEP_S,
             "commits": [max(commits for _, commits, _ in step) for step in worst],
             "seconds": [round(max(seconds for _, _, seconds in step), 2) for step in worst],
-            **{f"p{share}_s": percentile([seconds for _, _, seconds in later], share) for share in (50, 99)},
+            **{f"p{share}_s": round(percentile(behind, share), 2) for share in (50, 99)},
         }
 
 
-def percentile(values: Sequence[float], share: int) -> float:
-    """By nearest rank, to a hundredth; 0 if there are no values."""
-    ordered = sorted(values)
-    return round(ordered[max(0, -(-len(ordered) * share // 100) - 1)], 2) if ordered else 0.0
+class NotCaughtUp(BenchmarkFailed):
+    """The ledger did not get every commit in time."""
 
 
 class LagWatch:
-    """Samples until it is cancelled."""
+    """Samples inside its block."""
 
     def __init__(self, redis_url: str, dsn: str, shards: int) -> None:
         self.lag = Lag()
         self._redis_url, self._dsn, self._shards = redis_url, dsn, shards
 
-    async def run(self) -> None:
-        """Sample ten times a second."""
+    async def __aenter__(self) -> "LagWatch":
+        self._sampling = asyncio.create_task(self._sample())
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        self._sampling.cancel()
+        await asyncio.gather(self._sampling, return_exceptions=True)
+
+    async def caught_up(self, within_s: float) -> None:
+        """Wait until a sample that is yet to come shows that the ledger has every commit."""
+        seen, deadline = len(self.lag.samples), time.monotonic() + within_s
+        while len(self.lag.samples) <= seen + 1 or not self.lag.is_caught_up:
+            if time.monotonic() > deadline:
+                raise NotCaughtUp(f"the ledger lacks commits {within_s:g} s after the last call")
+            await asyncio.sleep(SAMPLE_S)
+
+    async def _sample(self) -> None:
+        """Ten times a second."""
         db = await asyncpg.connect(self._dsn)
         try:
             async with Redis.from_url(self._redis_url, decode_responses=True) as redis:

@@ -22,6 +22,7 @@ from holdfast_bench.load import SKU, Report
 from holdfast_embedded.ports import LOOPBACK, free_port
 from redis.asyncio import Redis
 
+from bench.arguments import parser_of
 from bench.commits import TENANT
 from bench.machine import ROOT, machine_and_commit
 from bench.programs import run_to_end, running
@@ -86,7 +87,7 @@ def main() -> int:
 
 
 def parsed() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("--holds", type=int, default=300_000, help="that are loaded into one shard (%(default)s)")
     parser.add_argument("--shards", type=int, default=4, help="in all (%(default)s)")
     parser.add_argument("--rate", type=float, default=100.0, help="calls a second to the others (%(default)s)")

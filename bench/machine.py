@@ -2,10 +2,7 @@
 
 import os
 import platform
-import shlex
 import subprocess
-import sys
-from datetime import UTC, datetime
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -14,17 +11,6 @@ ROOT = Path(__file__).resolve().parents[1]
 def machine_and_commit() -> str:
     """One line, for the head of a report."""
     return f"{machine()}; commit {commit_of(ROOT)}"
-
-
-def provenance(command: str) -> dict[str, str]:
-    """What the JSON of a result begins with: how it was made, when, where and at which commit."""
-    taken = datetime.now(UTC).isoformat(timespec="seconds")
-    return {"command": command, "taken": taken, "machine": machine(), "commit": commit_of(ROOT)}
-
-
-def command_line(module: str) -> str:
-    """The command that runs a module with the arguments of this process."""
-    return shlex.join(["python", "-m", module, *sys.argv[1:]])
 
 
 def machine() -> str:

@@ -9,12 +9,10 @@ took more than --limit.
 import argparse
 import asyncio
 import sys
-import tempfile
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from pathlib import Path
 
 import grpc
 import psutil
@@ -22,20 +20,18 @@ from holdfast.client import Client
 from holdfast.errors import WrongReservationState
 from holdfast.inventory.v1.inventory_admin_service_pb2 import AuditSaleRequest
 from holdfast.inventory.v1.inventory_admin_service_pb2_grpc import InventoryAdminServiceStub
-from holdfast.retry import RetryPolicy
 from holdfast_embedded.stack import Stack
 
+from bench.arguments import parser_of
+from bench.builds import PATIENT
 from bench.machine import machine_and_commit
-from bench.programs import ENVIRONMENT
+from bench.stacks import audited, serving_stack
 
 PROCESSES = ("serve", "relay", "persist", "compensate")
 SERVERS = ("valkey", "broker")
 MIB = 1024 * 1024
 SAMPLE_S = 0.5
 HOLD_TTL = timedelta(seconds=30)  # what is neither bought nor given back expires within the run
-PATIENT = RetryPolicy(overall_s=120.0, attempt_s=30.0)
-AUDIT_S = "3600"
-READY_S = 120.0
 
 
 class Memory:
@@ -154,18 +150,6 @@ async def audited_sale(stack: Stack, sale_id: str) -> str:
     return f"AuditSale: {audit.reservations_compared:,} reservations in {audit_s:.1f} s (at first {waiting_s:.1f} s)"
 
 
-async def audited(stack: Stack) -> tuple[int, str]:
-    """Wait for the ledger and compare: the exit code of the audit, and its output."""
-    command = (sys.executable, "-m", "inventory_service", "audit", "--deadline", AUDIT_S)
-    settings = {**ENVIRONMENT, **stack.embedded_addresses, "HOLDFAST_SHARDS": str(stack.shards)}
-    process = await asyncio.create_subprocess_exec(
-        *command, env=settings, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
-    )
-    output, _ = await process.communicate()
-    assert process.returncode is not None
-    return process.returncode, output.decode().strip()
-
-
 def table(memory: Memory) -> str:
     """MiB of each process, for docs/benchmarks.md."""
     rows = ["| process | at the start, MiB | at most | at the end |", "|---|---|---|---|"]
@@ -179,16 +163,12 @@ def main() -> int:
     """Measure on a stack of its own."""
     arguments = parsed()
     print(machine_and_commit(), flush=True)
-    with (
-        tempfile.TemporaryDirectory(prefix="holdfast-memory-") as folder,
-        Stack(Path(folder) / "data", ENVIRONMENT, lambda name, line: None, "127.0.0.1:0") as stack,
-    ):
-        stack.wait_ready(READY_S)
+    with serving_stack() as stack:
         return asyncio.run(run(stack, arguments))
 
 
 def parsed() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("--reservations", type=int, default=200_000, help="in all (%(default)s)")
     parser.add_argument("--sales", type=int, default=4, help="over which they are spread (%(default)s)")
     parser.add_argument("--at-once", type=int, default=200, help="orders that are under way together (%(default)s)")

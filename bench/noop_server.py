@@ -7,8 +7,8 @@ waiter to every call that is accepted. The leanest one (`--lean`) registers the 
 interceptor.
 """
 
-import argparse
 import asyncio
+import sys
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -32,6 +32,8 @@ from holdfast.inventory.v1.reservation_pb2 import (
     Reservation,
     ReservationLine,
 )
+
+from bench.arguments import parser_of
 
 SERVICE = "holdfast.inventory.v1.InventoryService"
 NOW_S = 1_795_000_000
@@ -92,10 +94,16 @@ async def serve(listen: str, lean: bool) -> None:
     await server.wait_for_termination()
 
 
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def main() -> int:
+    """Serve until ended."""
+    parser = parser_of(__doc__)
     parser.add_argument("--lean", action="store_true", help="register the one method by hand")
     parser.add_argument("--listen", required=True, help="host:port")
     arguments = parser.parse_args()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(serve(arguments.listen, arguments.lean))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -9,7 +9,6 @@ the ledger. The exit code is 1 if a goal is missed.
 """
 
 import argparse
-import itertools
 import statistics
 import sys
 import tempfile
@@ -17,15 +16,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from holdfast_bench.load import Load, LoadFailed, Report
+from holdfast_bench.load import Report, percentile
 
-from bench import confirms, h2load
-from bench.builds import ACCEPTED, Build, serving, smallest_answer
-from bench.cpu import CpuWatch
+from bench import confirms
+from bench.arguments import add_audit, add_rounds, parser_of
+from bench.builds import Build, serving
+from bench.failures import exit_code_of
+from bench.loads import ReserveCalls, undisturbed
 from bench.machine import ROOT, machine_and_commit
-from bench.programs import ProgramFailed
-from bench.rounds import RoundDisturbed, TooManyDisturbed, ratios, rotated, spread, take_rounds
-from bench.watchers import resident_kib
+from bench.process_use import resident_kib
+from bench.rounds import ratios, rotated, spread, take_after_warm_up
 
 USUAL, STORM = "at the peak", "in the storm"
 TIMES = 10
@@ -52,8 +52,7 @@ class Measuring:
     def __init__(self, build: Build, arguments: argparse.Namespace) -> None:
         self._build = build
         self._arguments = arguments
-        self._series = itertools.count(1)
-        self._smallest_answer = smallest_answer(build.address, ACCEPTED)
+        self._calls = ReserveCalls(build.address)
         self._bytes_a_call = 0.0
         self.streams = 0  # on each connection, at the peak
 
@@ -62,7 +61,7 @@ class Measuring:
         found: dict[int, list[float]] = {streams: [] for streams in STREAMS}
         for number in range(self._arguments.peak_rounds):
             for streams in rotated(STREAMS, number):
-                report = self.load(streams, self._arguments.seconds, may_fail=False)
+                report = self._calls.send(self._arguments.seconds, streams=streams)
                 self._bytes_a_call = report.data_bytes / report.calls
                 found[streams].append(report.calls_per_s)
         rates = {streams: statistics.median(each) for streams, each in found.items()}
@@ -83,49 +82,42 @@ class Measuring:
     def _slice(self, kind: str) -> Measured:
         build, arguments = self._build, self._arguments
         with confirms.confirming(build.address, arguments.confirms_per_s, arguments.seconds) as confirmed:
-            cpu = CpuWatch([build.server_pid, build.redis_pid, confirmed.pid])
-            report = self.load(self.streams * (TIMES if kind == STORM else 1), arguments.seconds)
-            spent = cpu.spent()
-        if (foreign := (spent.others + spent.stolen) / arguments.seconds) > arguments.most_foreign:
-            raise RoundDisturbed(f"{kind}: other work and the host took {foreign:.2f} of a CPU")
+            processes = [*build.processes, [confirmed.pid]]
+            with undisturbed(kind, processes, arguments.most_foreign) as taken:
+                report = self._load(self.streams * (TIMES if kind == STORM else 1), arguments.seconds)
         goodput = report.data_bytes / self._bytes_a_call / arguments.seconds
-        cpu_us = spent.by_process[0] / report.calls * 1e6
-        return Measured(goodput, report.calls_per_s, confirmed.latencies_ms, confirmed.failed, cpu_us)
+        server_us = taken.measured(report).server_us
+        return Measured(goodput, report.calls_per_s, confirmed.latencies_ms, confirmed.failed, server_us)
 
-    def load(self, streams: int, seconds: float, *, may_fail: bool = True) -> Report:
-        """Reserve calls."""
-        answer = 0 if may_fail else self._smallest_answer
-        load = Load(*(self._build.address, ACCEPTED, next(self._series), seconds, CONNECTIONS, streams, answer))
-        try:
-            return h2load.run(load)
-        except LoadFailed as error:
-            raise RoundDisturbed(str(error)) from None
+    def _load(self, streams: int, seconds: float) -> Report:
+        """A load of which calls may fail."""
+        return self._calls.send(seconds, streams=streams, smallest_answer=0)
 
     def memory(self) -> Iterator[int]:
         """The server's resident KiB, after each step of a storm."""
         yield resident_kib(self._build.server_pid)
         for _ in range(MEMORY_STEPS):
-            self.load(self.streams * TIMES, self._arguments.memory_seconds / MEMORY_STEPS)
+            self._load(self.streams * TIMES, self._arguments.memory_seconds / MEMORY_STEPS)
             yield resident_kib(self._build.server_pid)
 
 
 def main() -> int:
     """The exit code: 0 if every round could be taken, the audit holds and the goals are met."""
     arguments = parsed()
-    try:
-        with (
-            tempfile.TemporaryDirectory(prefix="holdfast-overload-") as folder,
-            serving(ROOT, Path(folder) / "b") as build,
-        ):
-            measuring = Measuring(build, arguments)
-            peak = measuring.find_peak()
-            take_rounds(1, arguments.rounds, lambda _: measuring.round(0))
-            rounds, disturbed = take_rounds(arguments.rounds, arguments.rounds, measuring.round)
-            memory = list(measuring.memory())
-            print(f"audit: {build.audit(arguments.deadline)}", file=sys.stderr, flush=True)
-    except (LoadFailed, ProgramFailed, RoundDisturbed, TooManyDisturbed) as error:
-        print(f"failed: {error}", file=sys.stderr)
-        return 1
+    return exit_code_of(lambda: measure(arguments))
+
+
+def measure(arguments: argparse.Namespace) -> int:
+    """Take the rounds and print what they came to; 1 if a goal is missed."""
+    with (
+        tempfile.TemporaryDirectory(prefix="holdfast-overload-") as folder,
+        serving(ROOT, Path(folder) / "b") as build,
+    ):
+        measuring = Measuring(build, arguments)
+        peak = measuring.find_peak()
+        rounds, disturbed = take_after_warm_up(arguments.rounds, arguments.rounds, measuring.round)
+        memory = list(measuring.memory())
+        print(f"audit: {build.audit(arguments.deadline)}", file=sys.stderr, flush=True)
     print(f"{machine_and_commit()}; the audit found no difference")
     print("calls/s by calls in flight: " + ", ".join(f"{in_flight}: {rate:.0f}" for in_flight, rate in peak))
     in_flight = measuring.streams * CONNECTIONS
@@ -138,15 +130,13 @@ def main() -> int:
 
 
 def parsed() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
+    add_rounds(parser, rounds=20, seconds=3.0, most_foreign=0.3)
+    add_audit(parser)
     add = parser.add_argument
-    add("--rounds", type=int, default=20, help="after one that is not counted (%(default)s)")
     add("--peak-rounds", type=int, default=3, help="of looking for the peak (%(default)s)")
-    add("--seconds", type=float, default=3.0, help="of load in a slice (%(default)s)")
     add("--confirms-per-s", type=float, default=50.0, metavar="N", help="beside each slice (%(default)s)")
     add("--memory-seconds", type=float, default=60.0, help="of the storm while memory is watched (%(default)s)")
-    add("--most-foreign", type=float, default=0.3, metavar="CPUS", help="that other work may take (%(default)s)")
-    add("--deadline", type=float, default=900.0, metavar="SECONDS", help="for the audit (%(default)s)")
     return parser.parse_args()
 
 
@@ -188,7 +178,7 @@ def _rates(measured: Measured) -> tuple[float, float, float]:
 
 
 def _percentile(latencies_ms: Sequence[float], percent: float) -> float:
-    return Report(0, 0.0, sorted(latencies_ms)).percentile_ms(percent) if latencies_ms else float("inf")
+    return percentile(sorted(latencies_ms), percent) if latencies_ms else float("inf")
 
 
 if __name__ == "__main__":

@@ -5,10 +5,10 @@ process. In the place of gRPC each spends CPU before and after its request, as g
 moment before the next one. The paces get a slice of time in turn; a row is the median of its slices.
 """
 
-import argparse
 import asyncio
 import itertools
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -18,8 +18,10 @@ from typing import NamedTuple
 import uvloop
 from holdfast.inventory.v1.inventory_service_pb2 import ReserveRequest
 from holdfast.inventory.v1.reservation_pb2 import Line
+from holdfast_bench.load import percentile
 from holdfast_embedded.valkey import Valkey
 
+from bench.arguments import parser_of
 from bench.instructions import HOUR_MS, Item, open_stock
 from bench.machine import machine_and_commit
 from bench.rounds import rotated
@@ -78,7 +80,7 @@ class Measuring:
         self._waits_s = []
         until = time.perf_counter() + self._seconds
         await asyncio.gather(*(self._call_until(until, batcher) for _ in range(callers)))
-        p50, p99 = (statistics.quantiles(self._waits_s, n=100)[at] * 1000 for at in (49, 98))
+        p50, p99 = (percentile(sorted(self._waits_s), percent) * 1000 for percent in (50, 99))
         return Slice(len(self._waits_s) / self._seconds, p50, p99, statistics.mean(sizes))
 
     async def _call_until(self, until: float, batcher: Batcher) -> None:
@@ -126,9 +128,10 @@ async def measure(valkey: Valkey, callers: Sequence[int], seconds: float) -> Non
             print(f"| {count} | {pace} | {per_s:.0f} | {p50_ms:.2f} | {p99_ms:.2f} | {size:.1f} |", flush=True)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--callers", type=int, nargs="+", default=[4, 8, 16, 32, 100])
+def main() -> int:
+    """Measure and print."""
+    parser = parser_of(__doc__)
+    parser.add_argument("--callers", type=int, nargs="+", default=[4, 8, 16, 32, 100], help="at once (%(default)s)")
     parser.add_argument("--seconds", type=float, default=0.3, help="of each slice (%(default)s)")
     arguments = parser.parse_args()
     print(machine_and_commit(), "\n")
@@ -139,7 +142,8 @@ def main() -> None:
             uvloop.run(measure(valkey, arguments.callers, arguments.seconds))
         finally:
             valkey.stop()
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

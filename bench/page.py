@@ -1,6 +1,5 @@
 """Makes one HTML page, without external resources, of a folder of results: distributions, and values over time."""
 
-import argparse
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,8 +7,10 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from bench.figures import RESULTS, SHAPES, Results, processes_table, read_results, shapes_table, sources_table
+from bench.arguments import parser_of
+from bench.result_files import RESULTS, Results, read_results
 from bench.svg import Series, chart, legend
+from bench.tables import SHAPES, processes_table, shapes_table, sources_table
 
 STYLE = Path(__file__).with_name("page.css")
 
@@ -101,7 +102,7 @@ def _growth(growth: Results | None) -> Iterator[str]:
 
 def main() -> int:
     """Write the page beside the results."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = parser_of(__doc__)
     parser.add_argument("folder", nargs="?", type=Path, default=RESULTS, help="of the JSONs (%(default)s)")
     folder = parser.parse_args().folder
     results = read_results(folder)

@@ -1,54 +1,32 @@
 """The rounds of `bench.paired` as JSON: of each server and load the median, and ratios with their quartiles."""
 
-import json
 import statistics
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from holdfast_bench.load import Report
 
-from bench.machine import command_line, commit_of, provenance
-from bench.rounds import quartiles, ratios
+from bench.loads import Measured
+from bench.rounds import ratios, spread_of
 
 PERCENTILES = (50.0, 99.0, 99.9)
 PROCESSES = ("server", "redis")
+THIS = "this"
 Key = tuple[str, str]  # a server and a load
-
-
-class Measured(Protocol):
-    """What one server was measured with in a round."""
-
-    @property
-    def report(self) -> Report:
-        """The load's report."""
-
-    @property
-    def cpu_us(self) -> Sequence[float]:
-        """A call, of each of its processes."""
-
-
 Rounds = Sequence[Mapping[Key, Measured]]
 
 
-def write_json(file: Path, taken: Mapping[str, tuple[Rounds, int]], base: Key, other: Path | None) -> None:
-    """Write what all clients measured; every audit has found no difference."""
-    head = provenance(command_line("bench.paired"))
-    compared = {"other_commit": commit_of(other)} if other else {}
-    clients = {
-        client: {"rounds": len(rounds), "disturbed": disturbed, **of_client(rounds, base)}
-        for client, (rounds, disturbed) in taken.items()
-    }
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps({**head, **compared, "clients": clients}, indent=1) + "\n")
+def result_of(taken: Mapping[str, tuple[Rounds, int]], base: Key) -> dict[str, Any]:
+    """What each client measured in its rounds, beside the number of those that were repeated; `base` is the no-op."""
+    return {"clients": {client: of_rounds(*each, base) for client, each in taken.items()}}
 
 
-def of_client(rounds: Rounds, base: Key) -> dict[str, dict[str, Any]]:
-    """By server and load."""
+def of_rounds(rounds: Rounds, disturbed: int, base: Key) -> dict[str, Any]:
+    """What one client measured, by server and load."""
     servers: dict[str, dict[str, Any]] = {}
     for server, load in rounds[0]:
         servers.setdefault(server, {})[load] = _slot(rounds, (server, load), base)
-    return servers
+    return {"rounds": len(rounds), "disturbed": disturbed, **servers}
 
 
 def _slot(rounds: Rounds, key: Key, base: Key) -> dict[str, Any]:
@@ -56,27 +34,35 @@ def _slot(rounds: Rounds, key: Key, base: Key) -> dict[str, Any]:
     cpu = zip(*(one[key].cpu_us for one in rounds), strict=True)
     return {
         "calls_per_s": round(statistics.median(report.calls_per_s for report in reports), 1),
-        "of_the_noop": _spread(ratios(rounds, key, base, _rate)),
+        "of_the_noop": spread_of(ratios(rounds, key, base, _rate), 3),
+        "p99_of_the_noop": spread_of(ratios(rounds, key, base, _p99_ms), 3),
         **{f"p{percent:g}_ms": _median_percentile(reports, percent) for percent in PERCENTILES},
-        **{f"{name}_cpu_us": _spread(list(values), 1) for name, values in zip(PROCESSES, cpu, strict=False)},
+        **{f"{name}_cpu_us": spread_of(list(values), 1) for name, values in zip(PROCESSES, cpu, strict=False)},
         **_beside_this(rounds, key),
     }
 
 
 def _beside_this(rounds: Rounds, key: Key) -> dict[str, Any]:
     """In proportion to this checkout's server under the same load, where there is one."""
-    this = ("this", key[1])
-    return {"of_this": _spread(ratios(rounds, key, this, _rate))} if this in rounds[0] else {}
+    values: Mapping[str, Callable[[Measured], float]] = {
+        "of_this": _rate,
+        "server_cpu_of_this": lambda each: each.cpu_us[0],
+        "redis_cpu_of_this": lambda each: each.cpu_us[1],
+    }
+    this = (THIS, key[1])
+    if this not in rounds[0]:
+        return {}
+    have = len(rounds[0][key].cpu_us)  # the no-op has no Redis
+    return {name: spread_of(ratios(rounds, key, this, value), 3) for name, value in [*values.items()][: 1 + have]}
 
 
 def _rate(measured: Measured) -> float:
-    return measured.report.calls_per_s
+    return measured.calls_per_s
+
+
+def _p99_ms(measured: Measured) -> float:
+    return measured.report.percentile_ms(99)
 
 
 def _median_percentile(reports: Sequence[Report], percent: float) -> float:
     return round(statistics.median(report.percentile_ms(percent) for report in reports), 2)
-
-
-def _spread(values: Sequence[float], digits: int = 3) -> dict[str, float]:
-    first, median, third = quartiles(values)
-    return {"median": round(median, digits), "first": round(first, digits), "third": round(third, digits)}

@@ -18,7 +18,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,9 +27,12 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from holdfast_embedded.broker import Broker
 from holdfast_embedded.postgres import Postgres
 
+from bench.arguments import parser_of
 from bench.backlog import OPEN_SHARDS, ORDERS, RECORD_BYTES, History, make_topics, preload
+from bench.builds import started
 from bench.cpu import cpu_s
 from bench.machine import ROOT, commit_of, machine_and_commit
+from bench.process_use import resident_kib
 from bench.programs import run_to_end, running
 from bench.rounds import ratios, rotated, spread
 
@@ -73,7 +76,7 @@ def main() -> int:
 
 
 def parsed() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("--reservations", type=int, default=100_000, help="in all (%(default)s)")
     parser.add_argument("--shards", type=int, default=16, help="over which they are spread (%(default)s)")
     parser.add_argument("--batch", type=int, default=32, help="reservations that one script call makes (%(default)s)")
@@ -150,7 +153,7 @@ async def drain_of(
     elapsed_s, after = time.monotonic() - started, (cpu_s([process.pid]), cpu_s([postgres]))
     drained = await db.fetchval("select count(*) from reservation") - counted
     persister_us, postgres_us = ((end - start) * 1e6 / drained for start, end in zip(before, after, strict=True))
-    return Drain(drained / elapsed_s, persister_us, postgres_us, most_memory_mib(process.pid))
+    return Drain(drained / elapsed_s, persister_us, postgres_us, resident_kib(process.pid, "VmHWM") / 1024)
 
 
 async def next_look(process: "subprocess.Popen[bytes]", deadline: float) -> None:
@@ -159,12 +162,6 @@ async def next_look(process: "subprocess.Popen[bytes]", deadline: float) -> None
     if time.monotonic() > deadline:
         raise TimeoutError(f"not drained within {DEADLINE_S} s")
     await asyncio.sleep(0.05)
-
-
-def most_memory_mib(pid: int) -> float:
-    """The most resident memory that a process has taken, in MiB."""
-    (line,) = [line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmHWM")]
-    return int(line.split()[1]) / 1024
 
 
 async def find_differences(
@@ -203,10 +200,7 @@ async def difference_of_facts(brokers: str, orders: str, histories: Sequence[His
 def servers(folder: Path, shards: int, kafka: str) -> Iterator[tuple[int, dict[str, str]]]:
     """Start new servers, but for a Kafka that is there: Postgres' pid, and the settings of programs that use them."""
     postgres, broker = Postgres(folder / "postgres"), Broker(folder / "broker", shards)
-    with ExitStack() as held:
-        for server in (postgres, *([] if kafka else [broker])):
-            held.callback(server.stop)
-            server.start()
+    with started(postgres, *([] if kafka else [broker])):
         settings = {
             "HOLDFAST_POSTGRES_DSN": postgres.address,
             "HOLDFAST_KAFKA_BROKERS": kafka or broker.address,

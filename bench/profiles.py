@@ -9,7 +9,6 @@ that a script calls among them, so what is left of a script's are Lua's own.
 
 import argparse
 import asyncio
-import json
 import os
 import re
 import shutil
@@ -23,18 +22,19 @@ from typing import Any
 from holdfast.client import Client
 from holdfast_bench import ghz
 from holdfast_bench.load import LoadFailed
-from holdfast_bench.runs import Run, Target, WrongAnswers
+from holdfast_bench.runs import Run, Target
 from holdfast_bench.shapes import Shape, find_shape
 from redis import Redis
 
-from bench.builds import SHARDS, Build, serving
+from bench.arguments import parser_of
+from bench.builds import PATIENT, SHARDS, Build, serving
 from bench.cpu import PROC, threads_of
-from bench.figures import RESULTS
+from bench.failures import BenchmarkFailed, exit_code_of
 from bench.ledger_lag import LagWatch
-from bench.machine import ROOT, command_line, provenance
-from bench.programs import ProgramFailed
-from bench.suite import CATCH_UP_S, PATIENT, NotCaughtUp, caught_up
+from bench.machine import ROOT
+from bench.result_files import RESULTS, command_line, provenance, write_result
 
+CATCH_UP_S = 120.0
 RATE = 100  # samples a second
 LED_IN_S = 1.0  # of load before the first sample, and after the last
 FUNCTIONS = 12
@@ -55,31 +55,35 @@ LIBRARIES = {
 OWN = ("inventory_service", "order_persister", "holdfast_runtime", "holdfast")
 
 
-class NoProfiler(RuntimeError):
+class NoProfiler(BenchmarkFailed):
     """py-spy is not at hand, or may not trace; the message says which."""
 
 
 def main() -> int:
     """The exit code: 0 if every process was sampled and the audit holds."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments = parsed()
+    return exit_code_of(lambda: measure(arguments))
+
+
+def parsed() -> argparse.Namespace:
+    parser = parser_of(__doc__)
     parser.add_argument("--seconds", type=float, default=12.0, help="of load (%(default)s)")
     parser.add_argument("--results", type=Path, default=RESULTS, metavar="FOLDER", help="where the JSON goes")
-    arguments = parser.parse_args()
+    return parser.parse_args()
+
+
+def measure(arguments: argparse.Namespace) -> int:
+    """Write the profiles of one load."""
     shape = find_shape("abundant").scaled(seconds=arguments.seconds)
-    try:
-        with (
-            tempfile.TemporaryDirectory(prefix="holdfast-profiles-") as folder,
-            serving(ROOT, Path(folder) / "stack") as build,
-            build.ledger_written() as writers,
-        ):
-            profiles = asyncio.run(sampled(shape, build, {"serve": build.server_pid, **writers}, Path(folder)))
-            audit = build.audit_running(CATCH_UP_S)
-    except (LoadFailed, NoProfiler, NotCaughtUp, ProgramFailed, WrongAnswers) as error:
-        print(f"failed: {error}", file=sys.stderr)
-        return 1
+    with (
+        tempfile.TemporaryDirectory(prefix="holdfast-profiles-") as folder,
+        serving(ROOT, Path(folder) / "stack") as build,
+        build.ledger_written() as writers,
+    ):
+        profiles = asyncio.run(sampled(shape, build, {"serve": build.server_pid, **writers}, Path(folder)))
+        audit = build.audit_running(CATCH_UP_S)
     head = provenance(command_line("bench.profiles"))
-    arguments.results.mkdir(parents=True, exist_ok=True)
-    (arguments.results / "profiles.json").write_text(json.dumps({**head, "audit": audit, **profiles}, indent=1) + "\n")
+    write_result(arguments.results / "profiles.json", {**head, "audit": audit, **profiles})
     return 0
 
 
@@ -108,13 +112,9 @@ async def sampled(shape: Shape, build: Build, pids: Mapping[str, int], folder: P
 
 async def _ready(build: Build) -> None:
     """Wait until relay and persister have started, and have nothing left to do."""
-    watch = LagWatch(build.environment["HOLDFAST_REDIS_URL"], build.environment["HOLDFAST_POSTGRES_DSN"], SHARDS)
-    watching = asyncio.create_task(watch.run())
-    try:
-        await caught_up(watch)
-    finally:
-        watching.cancel()
-        await asyncio.gather(watching, return_exceptions=True)
+    redis_url, dsn = build.environment["HOLDFAST_REDIS_URL"], build.environment["HOLDFAST_POSTGRES_DSN"]
+    async with LagWatch(redis_url, dsn, SHARDS) as watch:
+        await watch.caught_up(CATCH_UP_S)
 
 
 def thread_shares(pid: int, before: Mapping[int, int]) -> dict[str, float]:

@@ -7,15 +7,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from bench.failures import BenchmarkFailed
 from bench.machine import ROOT
 
 STOPPING_S = 30.0
+READY = "ready"
 LONGEST_TAIL = 2000
 # A benchmark starts servers of its own, so it takes none from the environment.
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith(("HOLDFAST_", "PYTHON"))}
 
 
-class ProgramFailed(RuntimeError):
+class ProgramFailed(BenchmarkFailed):
     """A program did not do its work; the message ends with its last lines."""
 
     def __init__(self, message: str, exit_code: int | None = None) -> None:
@@ -50,6 +52,26 @@ def running(checkout: Path, log: Path, *arguments: str, **settings: str) -> Iter
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+@contextmanager
+def ready_helper(*arguments: str, within_s: float) -> Iterator["subprocess.Popen[bytes]"]:
+    """A module of this checkout that works beside a load, once it has printed READY; it ends within so long.
+
+    The block, or its end, closes its input.
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-m", *arguments], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        if process.stdout.readline().decode().strip() != READY:
+            raise ProgramFailed(f"{arguments[0]} did not begin")
+        yield process
+    finally:
+        process.stdin.close()
+        process.wait(within_s)
 
 
 def run_to_end(checkout: Path, deadline_s: float, *arguments: str, **settings: str) -> str:

@@ -6,17 +6,19 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
+from bench.failures import BenchmarkFailed
+
 Round = TypeVar("Round")
 Item = TypeVar("Item")
 Key = TypeVar("Key")
 Measured = TypeVar("Measured")
 
 
-class RoundDisturbed(RuntimeError):
+class RoundDisturbed(BenchmarkFailed):
     """A round whose figures are void, for the reason in the message."""
 
 
-class TooManyDisturbed(RuntimeError):
+class TooManyDisturbed(BenchmarkFailed):
     """The machine is too busy to measure on."""
 
 
@@ -43,6 +45,12 @@ def take_rounds(wanted: int, most_disturbed: int, take: Callable[[int], Round]) 
     return rounds, disturbed
 
 
+def take_after_warm_up(wanted: int, most_disturbed: int, take: Callable[[int], Round]) -> tuple[list[Round], int]:
+    """The same, after a round that is not counted: round 0."""
+    take_rounds(1, most_disturbed, lambda _: take(0))
+    return take_rounds(wanted, most_disturbed, take)
+
+
 def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
     """The first quartile, the median and the third quartile."""
     if len(values) == 1:
@@ -65,3 +73,9 @@ def spread(values: Sequence[float], digits: int) -> str:
     """The median with its quartiles, for a table."""
     first, median, third = quartiles(values)
     return f"{median:.{digits}f} ({first:.{digits}f}-{third:.{digits}f})"
+
+
+def spread_of(values: Sequence[float], digits: int) -> dict[str, float]:
+    """The same, for JSON."""
+    first, median, third = quartiles(values)
+    return {"median": round(median, digits), "first": round(first, digits), "third": round(third, digits)}

@@ -12,25 +12,27 @@ import tempfile
 import time
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
 import asyncpg
-import psutil
 from holdfast_embedded.broker import Broker
 from holdfast_embedded.postgres import Postgres
 from holdfast_embedded.valkey import Valkey
 from redis.asyncio import Redis
 
+from bench.arguments import parser_of
+from bench.builds import started
 from bench.commits import HELD, HOLD_MS, TENANT, FakeShard, KnownReservation
+from bench.cpu import cpu_s
 from bench.machine import ROOT, machine_and_commit
+from bench.process_use import resident_kib
 from bench.programs import run_to_end, running
 
 PROGRAM_S, DEADLINE_S, SAMPLE_S = 120.0, 900.0, 0.1
 HOLDS_PER_COMMIT = 128
-MIB = 1024 * 1024
 SKU = "lamp"
 SALE = """
 insert into sale (tenant, sale_id, title, start_time, hold_ttl_ms, max_hold_ttl_ms, buyer_limit, create_time,
@@ -122,7 +124,7 @@ def main() -> int:
 
 
 def parsed() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("--holds", type=int, default=1_000_000, help="in all (%(default)s)")
     parser.add_argument("--shards", type=int, default=1, help="over which they are spread (%(default)s)")
     return parser.parse_args()
@@ -146,7 +148,7 @@ async def measure(folder: Path, holds: int, shards: int) -> int:
     print(
         f"{holds:,} holds in {used.seconds:.1f} s: {used.seconds / holds * 1e6:.1f} us a hold; us of CPU a hold: {cpu}"
     )
-    print("MiB at most: " + ", ".join(f"{name} {size / MIB:.0f}" for name, size in used.memory.items()))
+    print("MiB at most: " + ", ".join(f"{name} {size / 1024:.0f}" for name, size in used.memory.items()))
     if found != [holds // shards] * shards:
         print(f"WRONG: Redis has {found} reservations")
         return 1
@@ -154,7 +156,7 @@ async def measure(folder: Path, holds: int, shards: int) -> int:
 
 
 class Used(NamedTuple):
-    """What a load took: seconds, and of each process seconds of CPU and the most resident memory in bytes."""
+    """What a load took: seconds, and of each process seconds of CPU and the most resident memory in KiB."""
 
     started: float  # by the monotonic clock
     seconds: float
@@ -173,7 +175,7 @@ async def watch(redis: Redis, shards: int, processes: Mapping[str, int]) -> Used
     memory = dict.fromkeys(processes, 0)
     while time.monotonic() < deadline:
         metas = [await redis.hgetall(f"holdfast:{{{number}}}:meta") for number in range(shards)]
-        taken = {name: taken_by(psutil.Process(pid)) for name, pid in processes.items()}
+        taken = {name: taken_by(pid) for name, pid in processes.items()}
         memory = {name: max(most, taken[name][1]) for name, most in memory.items()}
         if not started and any(meta.get("hash") == "void" for meta in metas):
             started, before = time.monotonic(), taken
@@ -184,22 +186,20 @@ async def watch(redis: Redis, shards: int, processes: Mapping[str, int]) -> Used
     raise TimeoutError(f"not loaded within {DEADLINE_S} s")
 
 
-def taken_by(process: psutil.Process) -> tuple[float, int]:
-    """Seconds of CPU of a process and its children, and its own resident memory in bytes."""
-    family = [process, *process.children(recursive=True)]
-    times = [one.cpu_times() for one in family if one.is_running()]
-    return sum(each.user + each.system for each in times), process.memory_info().rss
+def taken_by(pid: int) -> tuple[float, int]:
+    """Seconds of CPU of a process and its children, and its own resident memory in KiB."""
+    return cpu_s([pid]), resident_kib(pid)
 
 
 @contextmanager
 def servers(folder: Path, shards: int) -> Iterator[tuple[dict[str, str], dict[str, int]]]:
     """Start new servers: the settings of programs that use them, and the processes of Redis and PostgreSQL."""
-    started = Valkey(folder / "valkey"), Postgres(folder / "postgres"), Broker(folder / "broker", shards)
-    with ExitStack() as held:
-        for server in started:
-            held.callback(server.stop)
-            server.start()
-        valkey, postgres, broker = started
+    valkey, postgres, broker = (
+        Valkey(folder / "valkey"),
+        Postgres(folder / "postgres"),
+        Broker(folder / "broker", shards),
+    )
+    with started(valkey, postgres, broker):
         settings = {
             "HOLDFAST_REDIS_URL": valkey.address,
             "HOLDFAST_POSTGRES_DSN": postgres.address,

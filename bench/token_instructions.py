@@ -26,6 +26,8 @@ from holdfast.cli.tokens import issue_token
 from holdfast.inventory.v1.inventory_service_pb2 import ReserveRequest
 from holdfast.inventory.v1.reservation_pb2 import Line
 
+from bench.arguments import parser_of
+from bench.failures import exit_code_of
 from bench.header_forms import NEWEST_ENTRY, entering_table, huffman_coded, not_coded
 from bench.machine import ROOT, machine_and_commit
 from bench.programs import ENVIRONMENT, ProgramFailed
@@ -229,23 +231,28 @@ def made_token(folder: Path) -> str:
 
 
 def main() -> int:
-    """The exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """The exit code: 1 if a server or a caller failed."""
+    arguments = parsed()
+    return exit_code_of(lambda: measure(arguments))
+
+
+def parsed() -> argparse.Namespace:
+    parser = parser_of(__doc__)
     add = parser.add_argument
     add("--callers", type=int, default=1, help="with one call in flight each (%(default)s)")
     add("--calls", type=int, default=400, help="of each caller, counted together (%(default)s)")
     add("--rounds", type=int, default=3, help="in which each case is counted once (%(default)s)")
     add("--bytes", type=int, default=0, help="of the token, cut or repeated; 0: as it is made (%(default)s)")
-    arguments = parser.parse_args()
+    return parser.parse_args()
+
+
+def measure(arguments: argparse.Namespace) -> int:
+    """Count, and print the table."""
     with tempfile.TemporaryDirectory(prefix="holdfast-token-") as folder:
         token = made_token(Path(folder))
     if size := arguments.bytes:
         token = (token * (size // len(token) + 1))[:size]
-    try:
-        taken = count_all(cases_of(token), arguments.callers, arguments.calls, arguments.rounds)
-    except ProgramFailed as error:
-        print(f"failed: {error}", file=sys.stderr)
-        return 1
+    taken = count_all(cases_of(token), arguments.callers, arguments.calls, arguments.rounds)
     coded = len(huffman_coded(NAME, f"Bearer {token}"))
     print(f"{machine_and_commit()}; a token of {len(token)} bytes, {coded} with its name and coded\n")
     print("\n".join(table(taken, arguments.callers * arguments.calls)))

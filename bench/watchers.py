@@ -8,40 +8,31 @@ the ledger.
 
 import argparse
 import asyncio
-import itertools
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
 from holdfast.inventory.v1.inventory_service_pb2 import WatchSaleRequest
 from holdfast.inventory.v1.inventory_service_pb2_grpc import InventoryServiceStub
-from holdfast_bench.load import Load, LoadFailed, Report
 
-from bench import h2load
-from bench.builds import ACCEPTED, Build, serving, smallest_answer
-from bench.cpu import CpuWatch
+from bench.arguments import add_audit, add_rounds, parser_of
+from bench.builds import ACCEPTED, Build, serving
+from bench.failures import exit_code_of
+from bench.loads import Measured, ReserveCalls, server_table, undisturbed
 from bench.machine import ROOT, machine_and_commit
-from bench.programs import ProgramFailed
-from bench.rounds import RoundDisturbed, TooManyDisturbed, ratios, rotated, spread, take_rounds
+from bench.process_use import resident_kib
+from bench.programs import READY, ready_helper
+from bench.rounds import rotated, take_after_warm_up
 from bench.unread_watch import open_unread_watch
 
 WATCHED, PLAIN = "1,000 watches", "no watch"
 CHANNELS = 10
-READY = b"ready"
+CLOSING_S = 30.0
 MEMORY_STEPS = 6
-
-
-@dataclass(frozen=True)
-class Measured:
-    """One slice of load."""
-
-    report: Report
-    cpu_us: float  # of the server, a call
 
 
 class Measuring:
@@ -50,15 +41,14 @@ class Measuring:
     def __init__(self, build: Build, arguments: argparse.Namespace) -> None:
         self._build = build
         self._arguments = arguments
-        self._series = itertools.count(1)
-        self._smallest_answer = smallest_answer(build.address, ACCEPTED)
+        self._calls = ReserveCalls(build.address)
         self.messages = 0  # that the watches were sent in the last slice beside them
 
     def round(self, number: int) -> Mapping[str, Measured]:
         """A slice of each kind."""
         measured = {kind: self._slice(kind) for kind in rotated((WATCHED, PLAIN), number)}
         figures = ", ".join(
-            f"{kind} {each.cpu_us:.0f} us, {each.report.calls_per_s:.0f}/s" for kind, each in measured.items()
+            f"{kind} {each.server_us:.0f} us, {each.calls_per_s:.0f}/s" for kind, each in measured.items()
         )
         print(f"round {number}: {figures}; {self.messages} messages", file=sys.stderr, flush=True)
         return measured
@@ -66,32 +56,19 @@ class Measuring:
     def _slice(self, kind: str) -> Measured:
         build, arguments = self._build, self._arguments
         with watching(build.address, arguments.watches) if kind == WATCHED else nullcontext() as watcher:
-            pids = [build.server_pid, build.redis_pid, *([watcher.pid] if watcher else [])]
-            cpu = CpuWatch(pids)
-            report = self.load(arguments.seconds)
-            spent = cpu.spent()
+            processes = [*build.processes, [watcher.pid] if watcher else []]
+            with undisturbed(kind, processes, arguments.most_foreign) as taken:
+                report = self._calls.send(arguments.seconds)
         if watcher and watcher.stdout:
             self.messages = int(watcher.stdout.read())
-        if (foreign := (spent.others + spent.stolen) / arguments.seconds) > arguments.most_foreign:
-            raise RoundDisturbed(f"{kind}: other work and the host took {foreign:.2f} of a CPU")
-        return Measured(report, spent.by_process[0] / report.calls * 1e6)
-
-    def load(self, seconds: float) -> Report:
-        """Reserve calls, each accepted."""
-        load = Load(
-            *(self._build.address, ACCEPTED, next(self._series), seconds), smallest_answer=self._smallest_answer
-        )
-        try:
-            return h2load.run(load)
-        except LoadFailed as error:
-            raise RoundDisturbed(str(error)) from None
+        return taken.measured(report)
 
     def memory(self) -> Iterator[int]:
         """The server's resident KiB, after each step of a load beside watches that stay open."""
         with watching(self._build.address, self._arguments.watches):
             yield resident_kib(self._build.server_pid)
             for _ in range(MEMORY_STEPS):
-                self.load(self._arguments.memory_seconds / MEMORY_STEPS)
+                self._calls.send(self._arguments.memory_seconds / MEMORY_STEPS)
                 yield resident_kib(self._build.server_pid)
 
 
@@ -100,72 +77,45 @@ def main() -> int:
     arguments = parsed()
     if arguments.watch:
         return asyncio.run(watch(arguments.watch, arguments.watches))
-    try:
-        with (
-            tempfile.TemporaryDirectory(prefix="holdfast-watchers-") as folder,
-            serving(ROOT, Path(folder) / "b") as build,
-        ):
-            measuring, unread = Measuring(build, arguments), open_unread_watch(build.address, ACCEPTED, window=0)
-            take_rounds(1, arguments.rounds, lambda _: measuring.round(0))
-            rounds, disturbed = take_rounds(arguments.rounds, arguments.rounds, measuring.round)
-            memory = list(measuring.memory())
-            unread.close()
-            print(f"audit: {build.audit(arguments.deadline)}", file=sys.stderr, flush=True)
-    except (LoadFailed, ProgramFailed, RoundDisturbed, TooManyDisturbed) as error:
-        print(f"failed: {error}", file=sys.stderr)
-        return 1
+    return exit_code_of(lambda: measure(arguments))
+
+
+def measure(arguments: argparse.Namespace) -> int:
+    """Take the rounds and print what they came to."""
+    with (
+        tempfile.TemporaryDirectory(prefix="holdfast-watchers-") as folder,
+        serving(ROOT, Path(folder) / "b") as build,
+    ):
+        measuring, unread = Measuring(build, arguments), open_unread_watch(build.address, ACCEPTED, window=0)
+        rounds, disturbed = take_after_warm_up(arguments.rounds, arguments.rounds, measuring.round)
+        memory = list(measuring.memory())
+        unread.close()
+        print(f"audit: {build.audit(arguments.deadline)}", file=sys.stderr, flush=True)
     print(machine_and_commit())
     print(f"{len(rounds)} rounds of {arguments.seconds:g} s; {disturbed} disturbed ones were repeated\n")
-    print("\n".join(figures(rounds)))
+    print("\n".join(server_table(rounds, (WATCHED, PLAIN), [(WATCHED, PLAIN)])))
     resident = ", ".join(f"{kib / 1024:.1f}" for kib in memory)
     print(f"\nresident MiB, each {arguments.memory_seconds / MEMORY_STEPS:g} s: {resident}")
     return 0
 
 
 def parsed() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
+    add_rounds(parser, rounds=20, seconds=2.0, most_foreign=0.3)
+    add_audit(parser)
     add = parser.add_argument
-    add("--rounds", type=int, default=20, help="after one that is not counted (%(default)s)")
-    add("--seconds", type=float, default=2.0, help="of load in a slice (%(default)s)")
     add("--watches", type=int, default=1000, help="besides the one that is never read (%(default)s)")
     add("--memory-seconds", type=float, default=60.0, help="of load while memory is watched (%(default)s)")
-    add("--most-foreign", type=float, default=0.3, metavar="CPUS", help="that other work may take (%(default)s)")
-    add("--deadline", type=float, default=900.0, metavar="SECONDS", help="for the audit (%(default)s)")
     add("--watch", metavar="ADDRESS", help=argparse.SUPPRESS)  # the process that has the watches
     return parser.parse_args()
-
-
-def figures(rounds: Sequence[Mapping[str, Measured]]) -> Iterator[str]:
-    """Both kinds of slices, and one in proportion to the other."""
-    values: Sequence[Callable[[Measured], float]] = (lambda each: each.report.calls_per_s, lambda each: each.cpu_us)
-    yield "| | calls/s | server CPU us/call |"
-    yield "|---|---|---|"
-    for kind in (WATCHED, PLAIN):
-        yield f"| {kind} | {' | '.join(spread([value(each[kind]) for each in rounds], 0) for value in values)} |"
-    proportions = [spread(ratios(rounds, WATCHED, PLAIN, value), 3) for value in values]
-    yield f"| {WATCHED} in proportion to {PLAIN} | {' | '.join(proportions)} |"
-
-
-def resident_kib(pid: int) -> int:
-    """What a process has in memory."""
-    lines = (Path("/proc") / str(pid) / "status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:"))
 
 
 @contextmanager
 def watching(address: str, watches: int) -> Iterator["subprocess.Popen[bytes]"]:
     """A process whose watches of the sale have all had their first message; it then says how many they were sent."""
-    command = [sys.executable, "-m", "bench.watchers", "--watch", address, "--watches", str(watches)]
-    process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    assert process.stdin is not None
-    assert process.stdout is not None
-    try:
-        if process.stdout.readline().strip() != READY:
-            raise ProgramFailed("the watches did not begin")
+    command = ("bench.watchers", "--watch", address, "--watches", str(watches))
+    with ready_helper(*command, within_s=CLOSING_S) as process:
         yield process
-    finally:
-        process.stdin.close()
-        process.wait(30)
 
 
 async def watch(address: str, watches: int) -> int:
@@ -187,7 +137,7 @@ async def watch(address: str, watches: int) -> int:
     for _ in range(watches):
         await begun.acquire()
     counts[0] = 0
-    print(READY.decode(), flush=True)
+    print(READY, flush=True)
     await asyncio.to_thread(sys.stdin.read)
     print(counts[0], flush=True)
     for task in reading:

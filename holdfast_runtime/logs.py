@@ -32,6 +32,7 @@ def configure_logging(process: str, level: str, form: str, silent: Sequence[str]
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=_rendering(form)))
     handler.addFilter(RepeatFilter())
+    handler.addFilter(hide_values_of_grpc)
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     quiet = logging.DEBUG if level == "debug" else max(logging.WARNING, logging.getLogger().level)
     for library in NOISY_LIBRARIES:
@@ -41,6 +42,18 @@ def configure_logging(process: str, level: str, form: str, silent: Sequence[str]
     for library in silent if level != "debug" else ():
         logging.getLogger(library).setLevel(logging.CRITICAL)
     structlog.contextvars.bind_contextvars(process=process)
+
+
+def hide_values_of_grpc(record: logging.LogRecord) -> bool:
+    """A filter that lets gRPC log its sentences only: it logs a header that it cannot decode, be it a token or not.
+
+    Only callers cause such records, so they are no errors, and their tracebacks say nothing.
+    """
+    if record.name.partition(".")[0] == "grpc" and record.args:
+        record.msg, record.args, record.exc_info = str(record.msg).replace("%s", "[not shown]"), (), None
+        record.levelno = min(record.levelno, logging.WARNING)
+        record.levelname = logging.getLevelName(record.levelno)
+    return True
 
 
 class RepeatFilter(logging.Filter):

@@ -124,7 +124,7 @@ async def running_server(redis_url: str, dsn: str, **changed: Any) -> AsyncItera
     ledger = LedgerPool(dsn)
     revocations = token_revocations(settings, instruments, ledger)
     server = build_server(settings, instruments, ledger, ObservedHeads(), revocations, tls, keys)
-    watching = [asyncio.create_task(watch) for watch in tls.watches()]
+    watching = [asyncio.create_task(watch()) for watch in tls.watches()]
     yield await server.start("127.0.0.1:0")
     await server.stop()
     for task in watching:

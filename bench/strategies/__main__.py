@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from bench.machine import command_line, provenance
+from bench.result_files import command_line, provenance
 from bench.strategies.catalog import NAMES
 from bench.strategies.comparison import Comparison, Plan
 from bench.strategies.installations import Installations

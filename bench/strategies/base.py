@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import TypeAlias
 
 import asyncpg
-from redis.asyncio import Redis
+from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 SCHEMA = Path(__file__).with_name("schema.sql").read_text()
 CONNECTIONS = 20  # of a server to PostgreSQL: more of them only wait longer for the row of one item
+REDIS_CONNECTIONS = 50
 # asyncpg has the third for a connection that PostgreSQL ended while it was idle.
 POSTGRES_ERRORS = (
     *(asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError),
@@ -93,5 +94,16 @@ async def _keep(_connection: object) -> None:
 
 
 def connect_redis(url: str) -> Redis:
-    """A client that repeats no command: the first DECR may have been executed, and only its reply lost."""
-    return Redis.from_url(url, decode_responses=True, socket_timeout=REDIS_S, retry=Retry(NoBackoff(), 0))
+    """A client that repeats no command: the first DECR may have been executed, and only its reply lost.
+
+    A command waits for a connection where none is free; redis-py's own pool fails it then.
+    """
+    pool = BlockingConnectionPool.from_url(
+        url,
+        max_connections=REDIS_CONNECTIONS,
+        timeout=REDIS_S,
+        decode_responses=True,
+        socket_timeout=REDIS_S,
+        retry=Retry(NoBackoff(), 0),
+    )
+    return Redis(connection_pool=pool)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from holdfast_bench.load import Report
+from holdfast_bench.load import percentile
 
 from bench.cpu import cpu_s
 from bench.strategies import books
@@ -113,5 +113,5 @@ def measured(outcome: Outcome, counted: Books, cpu: Cpu, on_disk: str) -> Measur
 
 def percentiles(latencies_ms: Sequence[float]) -> dict[str, float]:
     """The three of the tables; empty if there are no latencies."""
-    report = Report(len(latencies_ms), 0.0, sorted(latencies_ms))
-    return {f"p{percent:g}": report.percentile_ms(percent) for percent in PERCENTILES} if latencies_ms else {}
+    ordered = sorted(latencies_ms)
+    return {f"p{percent:g}": percentile(ordered, percent) for percent in PERCENTILES} if ordered else {}

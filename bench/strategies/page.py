@@ -10,8 +10,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.figures import CODE, LINK, RESULTS, BadPage
+from bench.figures import CODE, LINK, BadPage
 from bench.machine import ROOT
+from bench.result_files import RESULTS
 from bench.strategies.report import lines_of
 from bench.strategies.result import Result, load
 

@@ -15,7 +15,7 @@ from holdfast_embedded.server import Server, ServerFailed
 
 DATABASE = "holdfast"
 USER = "holdfast"
-SETUP_DEADLINE_S = 60.0
+SETUP_DEADLINE_S = 120.0
 
 
 class Postgres(Server):

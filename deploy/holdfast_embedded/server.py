@@ -42,16 +42,21 @@ class Server(Process):
         """Return whether this very process answers, and not another one at its address."""
 
     def start(self, deadline_s: float = START_DEADLINE_S) -> None:
-        """Start the server and return when it answers; ServerFailed if it does not within the deadline."""
+        """Start the server and return when it answers; ServerFailed if it does not within the deadline.
+
+        Data that have to be made before its first start are made by programs with deadlines of their own.
+        """
         assert not self.is_running, f"{self.name} runs already"
         self.data_dir.mkdir(parents=True, exist_ok=True)
+        self._process = self._spawn()
         began = time.monotonic()
-        while not self._start_once(began + deadline_s):
+        while not self._answers_by(began + deadline_s):
             waited = time.monotonic() - began
-            if waited >= deadline_s or waited >= EARLY_EXIT_RETRY_S:
+            if self.is_running or waited >= min(deadline_s, EARLY_EXIT_RETRY_S):
                 self.kill()
                 raise ServerFailed(f"{self.name} did not start within {waited:.1f} s.\n{self.log_tail()}")
             time.sleep(EARLY_EXIT_PAUSE_S)
+            self._process = self._spawn()
 
     def log_tail(self) -> str:
         """Return the last lines of the server's log, for an error message."""
@@ -60,12 +65,11 @@ class Server(Process):
         lines = self.log_path.read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:]
         return "\n".join([f"The end of {self.log_path}:", *lines])
 
-    def _start_once(self, deadline: float) -> bool:
-        """Start the process once; True when it answers, False when it exits or the deadline passes.
+    def _answers_by(self, deadline: float) -> bool:
+        """Wait for the process; True when it answers, False when it exits or the deadline passes.
 
         A process that has answered is not asked again: one that is halted then would be started a second time.
         """
-        self._process = self._spawn()
         ended = wait_until(lambda: not self.is_running or self._is_ready(), deadline - time.monotonic())
         return ended and self.is_running
 

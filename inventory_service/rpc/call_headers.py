@@ -5,7 +5,6 @@ context variable takes 0.04. gRPC runs each call, from the search for its method
 its own.
 """
 
-from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import Any, TypeAlias
 
@@ -17,15 +16,13 @@ Headers: TypeAlias = "tuple[tuple[str, str | bytes], ...]"
 call_headers: ContextVar[Headers] = ContextVar("call_headers", default=())
 
 
-class MethodsOfService(grpc.GenericRpcHandler):
-    """Finds the methods of one service by name, as gRPC's own handler does, and keeps the headers of each call."""
+class FoundMethod:
+    """Takes the place of gRPC's search for a method that is known already, and keeps the headers of the call."""
 
-    def __init__(self, service: str, methods: Mapping[str, Handler]) -> None:
-        self._methods = {f"/{service}/{name}": handler for name, handler in methods.items()}
+    def __init__(self, handler: "Handler | None") -> None:
+        self._handler = handler
 
-    def service(self, handler_call_details: grpc.HandlerCallDetails) -> "Handler | None":
-        """The method of a call, or None."""
-        handler = self._methods.get(handler_call_details.method)
-        if handler is not None:
-            call_headers.set(handler_call_details.invocation_metadata)
-        return handler
+    def resolve_handler(self, details: grpc.HandlerCallDetails) -> "Handler | None":
+        """The method; gRPC answers UNIMPLEMENTED if it is None."""
+        call_headers.set(details.invocation_metadata)
+        return self._handler

@@ -19,7 +19,7 @@ from inventory_service.domain.results import Failure
 from inventory_service.domain.time_left import caller_leaves
 from inventory_service.rpc.auth import Authenticate, current_caller
 from inventory_service.rpc.bulk_requests import parse_batch, parse_message
-from inventory_service.rpc.call_headers import Handler, MethodsOfService
+from inventory_service.rpc.call_headers import Handler
 from inventory_service.rpc.methods import METHODS, TIME_LIMIT_S, MethodClass
 from inventory_service.rpc.plain_requests import parse_reserve
 from inventory_service.rpc.rate import CallerRate
@@ -54,7 +54,7 @@ _OWN_PARSERS: Mapping[str, Callable[[bytes], Any]] = {  # by method
     "BatchReserve": parse_batch,
     "StreamReserve": parse_message,
 }
-_MAKE_HANDLER: Mapping[tuple[bool, bool], Callable[..., Handler]] = {  # by what is a stream: request, response
+MAKE_HANDLER: Mapping[tuple[bool, bool], Callable[..., Handler]] = {  # by what is a stream: request, response
     (False, False): grpc.unary_unary_rpc_method_handler,
     (False, True): grpc.unary_stream_rpc_method_handler,
     (True, False): grpc.stream_unary_rpc_method_handler,
@@ -109,16 +109,15 @@ class Middleware:
             return False
         return True
 
-    def wrap(self, service: str, methods: Mapping[str, Handler]) -> grpc.GenericRpcHandler:
-        """The methods of one service, wrapped."""
-        wrapped = {name: self._wrap_method(service, name, handler) for name, handler in methods.items()}
-        return MethodsOfService(service, wrapped)
+    def wrap(self, service: str, methods: Mapping[str, Handler]) -> dict[str, Handler]:
+        """The methods of one service, wrapped, by name."""
+        return {name: self._wrap_method(service, name, handler) for name, handler in methods.items()}
 
     def _wrap_method(self, service: str, name: str, handler: Handler) -> Handler:
         behaviour = handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
-        return _MAKE_HANDLER[handler.request_streaming, handler.response_streaming](
+        return MAKE_HANDLER[handler.request_streaming, handler.response_streaming](
             self._wrapped(behaviour, METHODS[name], self._meter.observer(service, name)),
-            request_deserializer=_safe_deserializer(_OWN_PARSERS.get(name, handler.request_deserializer)),
+            request_deserializer=safe_deserializer(_OWN_PARSERS.get(name, handler.request_deserializer)),
             response_serializer=_serialized,
         )
 
@@ -230,7 +229,7 @@ def _overdue(method: MethodClass) -> CallFailed:
     return _failed(unknown if method.changes else nothing_done)
 
 
-def _safe_deserializer(deserialize: Callable[[bytes], Any] | None) -> Callable[[bytes], Any]:
+def safe_deserializer(deserialize: Callable[[bytes], Any] | None) -> Callable[[bytes], Any]:
     """A deserializer that never raises."""
     assert deserialize is not None
 

@@ -1,13 +1,12 @@
 """Reflection, which names the services and their messages to a caller that the server knows, whatever its scopes."""
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from grpc.aio import ServicerContext
 from grpc_reflection.v1alpha import reflection
 
 from inventory_service.rpc.auth import Authenticate
-from inventory_service.rpc.status import CallFailed, status_of
 
 SERVICE_NAME = reflection.SERVICE_NAME
 
@@ -19,15 +18,12 @@ class ReflectionServicer(reflection.aio.ReflectionServicer):
         super().__init__(services)
         self._authenticate = authenticate
 
-    async def ServerReflectionInfo(  # type: ignore[override]  # gRPC's types leave out that it is a generator
+    async def ServerReflectionInfo(  # type: ignore[override]  # gRPC's types have a method that is no coroutine
         self, requests: Any, context: ServicerContext[Any, Any]
-    ) -> AsyncIterator[Any]:
-        """Answer each request of a stream; UNAUTHENTICATED, or PERMISSION_DENIED for a tenant that may not be used."""
+    ) -> None:
+        """Answer each request of a stream; CallFailed for a caller without a valid token or of another tenant."""
         if self._authenticate is not None:
-            try:
-                self._authenticate(context)
-            except CallFailed as failed:
-                await context.abort(*status_of(failed))
+            self._authenticate(context)
         answers: Any = super().ServerReflectionInfo(requests, context)
         async for answer in answers:
-            yield answer
+            await context.write(answer)

@@ -2,27 +2,27 @@
 
 import asyncio
 import errno
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from typing import Any, NamedTuple
 
-import grpc
 import structlog
-from grpc.aio import Server as AioServer
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection_pb2_grpc
 from holdfast.inventory.v1 import inventory_admin_service_pb2, inventory_service_pb2
 from holdfast.inventory.v1.inventory_admin_service_pb2_grpc import add_InventoryAdminServiceServicer_to_server
 from holdfast.inventory.v1.inventory_service_pb2_grpc import add_InventoryServiceServicer_to_server
 
 from holdfast_runtime.ports import exclusive, who_listens
 from inventory_service.domain.server_certificate import ServerCertificate
-from inventory_service.rpc.call_headers import Handler, MethodsOfService
+from inventory_service.rpc.accepting import AcceptingServer
+from inventory_service.rpc.call_headers import Handler
 from inventory_service.rpc.grpc_threads import made_under_sched_batch
+from inventory_service.rpc.health import NOT_SERVING, SERVING, HealthServicer
+from inventory_service.rpc.health import SERVICE_NAME as HEALTH
 from inventory_service.rpc.middleware import Middleware
 from inventory_service.rpc.reflection import SERVICE_NAME as REFLECTION
-from inventory_service.rpc.reflection import ReflectionServicer
+from inventory_service.rpc.registered import MethodsByService
 from inventory_service.rpc.servicers import AdminServicer, Servicer
+from inventory_service.rpc.standard_services import standard_methods
 from inventory_service.rpc.tls import server_credentials
 
 LARGEST_MESSAGE = 4 * 1024 * 1024
@@ -55,8 +55,6 @@ OPTIONS = (
     ("grpc.server.max_pending_requests", MOST_PENDING),
     ("grpc.server.max_pending_requests_hard_limit", MOST_PENDING_AT_ALL),
 )
-_SERVING = health_pb2.HealthCheckResponse.SERVING
-_NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 log = structlog.get_logger()
 
 
@@ -75,7 +73,7 @@ class CannotListen(Exception):
 
 
 class Server:
-    """Several gRPC server objects on one port and one loop: each of them accepts one call at a time."""
+    """Several gRPC server objects on one port and one loop: each of them accepts one call of a method at a time."""
 
     def __init__(
         self,
@@ -95,10 +93,10 @@ class Server:
         self._certificate = certificate
         self._probe = probe
         self._store_changed = store_changed or asyncio.Event()
-        self._health = health.aio.HealthServicer()
-        self._handlers = _handlers(servicer, admin, middleware, self._health)
+        self._health = HealthServicer()
+        self._methods = _methods(servicer, admin, middleware, self._health)
         self._listeners = listeners
-        self._servers: Sequence[AioServer] = ()
+        self._servers: Sequence[AcceptingServer] = ()
         self._gone_away = asyncio.Event()
 
     async def start(self, listen: str, *, shared: bool = False) -> str:
@@ -108,26 +106,26 @@ class Server:
         """
         host, _, _ = listen.rpartition(":")
         with made_under_sched_batch():
-            self._servers = [self._server() for _ in range(self._listeners)]
+            self._servers = [AcceptingServer(self._methods, OPTIONS) for _ in range(self._listeners)]
             port = _bind_all(self._servers, listen, shared, self._certificate)
-            await self._health.set(LIVENESS, _SERVING)
+            self._health.set(LIVENESS, SERVING)
             await self._apply_health()
             for server in self._servers:
                 await server.start()
         return f"{host}:{port}"
 
-    def _server(self) -> AioServer:
-        server = grpc.aio.server(options=OPTIONS)
-        server.add_generic_rpc_handlers(self._handlers)
-        return server
+    async def watch(self) -> None:
+        """Keep the health service in step with Redis; ends by cancellation or with an exception.
 
-    async def watch_store(self) -> None:
-        """Keep the health service in step with Redis; ends by cancellation or with a ShardCountMismatch."""
+        That is a ShardCountMismatch, or whatever has ended a server object, so that the process is replaced.
+        """
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(PROBE_INTERVAL_S):
                     await self._store_changed.wait()
             self._store_changed.clear()
+            for server in self._servers:
+                server.raise_if_failed()
             await self._apply_health()
 
     async def drain(self, within_s: float) -> None:
@@ -136,9 +134,7 @@ class Server:
         async with asyncio.TaskGroup() as group:
             draining = group.create_task(self._middleware.drain(within_s))
             group.create_task(self._go_away(within_s))
-            with suppress(TimeoutError):  # a health watcher that does not read must not delay the drain
-                async with asyncio.timeout(FLUSH_S):
-                    await self._set_health(ready=False)
+            self._set_health(ready=False)
             log.info("draining", in_flight=self._middleware.in_flight)
             if not await draining:
                 log.warning("drain_timeout", in_flight=self._middleware.in_flight, after_s=within_s)
@@ -163,67 +159,39 @@ class Server:
         found = await self._probe()
         if found.is_initialized:
             self._middleware.open()
-        await self._set_health(ready=found.is_ready)
+        self._set_health(ready=found.is_ready)
 
-    async def _set_health(self, *, ready: bool) -> None:
-        status = _SERVING if ready else _NOT_SERVING
+    def _set_health(self, *, ready: bool) -> None:
         for name in ("", *SERVICES):
-            await self._health.set(name, status)
+            self._health.set(name, SERVING if ready else NOT_SERVING)
 
 
-class _Methods:
-    """Takes the place of a server in the generated code, and collects the methods.
-
-    Registered one by one, each method would add a waiter to every call that a server object accepts.
-    """
-
-    def __init__(self) -> None:
-        self.of_service: dict[str, dict[str, Handler]] = {}
-
-    def add_generic_rpc_handlers(self, _handlers: Iterable[grpc.GenericRpcHandler]) -> None:
-        """Has the same methods, in a form that hides them."""
-
-    def add_registered_method_handlers(self, service: str, methods: dict[str, Handler]) -> None:
-        self.of_service[service] = methods
-
-
-def _handlers(
-    servicer: Servicer, admin: AdminServicer, middleware: Middleware, health_servicer: health.aio.HealthServicer
-) -> Sequence[grpc.GenericRpcHandler]:
-    names = (*SERVICES, health.SERVICE_NAME, REFLECTION)
-    reflection_servicer = ReflectionServicer(names, middleware.authenticate)
-    own: Any = _Methods()  # Any: the generated code's types want a whole server
-    standard: Any = _Methods()
+def _methods(
+    servicer: Servicer, admin: AdminServicer, middleware: Middleware, health: HealthServicer
+) -> Mapping[str, Handler]:
+    """Every method that the server has, by path."""
+    own: Any = MethodsByService()  # Any: the generated code's types want a whole server
     add_InventoryServiceServicer_to_server(servicer, own)
     add_InventoryAdminServiceServicer_to_server(admin, own)
-    health_pb2_grpc.add_HealthServicer_to_server(health_servicer, standard)
-    reflection_pb2_grpc.add_ServerReflectionServicer_to_server(reflection_servicer, standard)  # type: ignore[no-untyped-call]
-    return [
-        *(middleware.wrap(service, methods) for service, methods in own.of_service.items()),
-        *(MethodsOfService(*service) for service in standard.of_service.items()),
-    ]
+    wrapped = {service: middleware.wrap(service, methods) for service, methods in own.items()}
+    services = {**wrapped, **standard_methods(health, (*SERVICES, HEALTH, REFLECTION), middleware)}
+    return {f"/{service}/{name}": handler for service, methods in services.items() for name, handler in methods.items()}
 
 
 def _bind_all(
-    servers: Sequence[AioServer], listen: str, shared: bool, certificate: Callable[[], ServerCertificate] | None
+    servers: Sequence[AcceptingServer], listen: str, shared: bool, certificate: Callable[[], ServerCertificate] | None
 ) -> str:
     """Bind every server to the address; return the port."""
     host, _, port = listen.rpartition(":")
     try:
         with nullcontext() if shared or port == "0" else exclusive(host.strip("[]"), int(port)):
             for server in servers:
-                port = str(_bind(server, f"{host}:{port}", certificate))
+                port = str(server.bind(f"{host}:{port}", certificate and server_credentials(certificate)))
     except OSError as error:
         raise cannot_listen(error, int(port)) from error
     except RuntimeError as error:  # all that gRPC says
         raise CannotListen("is it in use?") from error
     return port
-
-
-def _bind(server: AioServer, address: str, certificate: Callable[[], ServerCertificate] | None) -> int:
-    if certificate is None:
-        return server.add_insecure_port(address)
-    return server.add_secure_port(address, server_credentials(certificate))
 
 
 def cannot_listen(error: OSError, port: int) -> CannotListen:

@@ -106,7 +106,7 @@ class Lane:
         If nothing else was under way, all callers waited for that call, and half of them could have been sent while the
         server prepared the others. Else a larger call costs each request less: one more, until it is full.
         """
-        self.enough = max(1, size // 2) if was_alone else min(self.enough + 1, full_at)
+        self.enough = min(max(1, size // 2) if was_alone else self.enough + 1, full_at)
 
     def _forget(self, waiting: Waiting) -> None:
         left = self.ids[waiting.id] - 1

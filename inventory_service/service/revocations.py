@@ -89,7 +89,9 @@ class TokenRevocations:
 
     async def run(self) -> None:
         """Read both for ever; neither waits for the other."""
-        await asyncio.gather(self._read_stream_forever(), self._read_table_forever())
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._read_stream_forever())
+            group.create_task(self._read_table_forever())
 
     async def _read_stream_forever(self) -> None:
         while True:

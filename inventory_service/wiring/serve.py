@@ -4,15 +4,16 @@ import asyncio
 import gc
 import signal
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated
 
 import structlog
 import typer
 from prometheus_client import CollectorRegistry
 from structlog.contextvars import bind_contextvars
 
+from holdfast_runtime.background import keep_running
 from holdfast_runtime.instruments import Instruments, serve_instruments
 from holdfast_runtime.postgres import postgres_dependency
 from holdfast_runtime.process import Command
@@ -131,10 +132,9 @@ async def serve_here(settings: Settings, worker: int | None = None) -> int:
         if keys:
             warn_unless_read(revocations)
         await listen(server, settings, tls, worker, instruments.metrics_url)
-        watches = [observer.run(), lost_commits.run()]
-        if worker in (None, 1):  # once an address: workers have the same servers
-            watches.append(watch_checks(server_checks, log, check_gauges))
-        watches += [revocations.run(), *tls.watches(), *([keys.run()] if keys else [])]
+        watches = [observer.run, lost_commits.run, revocations.run, *tls.watches(), *([keys.run] if keys else [])]
+        if worker is None:  # a supervisor checks the servers for all of its workers
+            watches.append(partial(watch_checks, server_checks, log, check_gauges))
         await _until_signal(server, watches, received, settings.drain_s, is_worker=worker is not None)
     log.info("stopped")
     return 0
@@ -142,7 +142,7 @@ async def serve_here(settings: Settings, worker: int | None = None) -> int:
 
 async def _until_signal(
     server: Server,
-    watches: Sequence[Coroutine[Any, Any, None]],
+    watches: Sequence[Callable[[], Awaitable[None]]],
     received: asyncio.Queue[signal.Signals],
     drain_s: float,
     *,
@@ -152,9 +152,9 @@ async def _until_signal(
 
     The first one may have been sent to all processes of the service, and then the supervisor sends the worker another.
     """
-    watching = [asyncio.create_task(watch) for watch in watches]
+    watching = [asyncio.create_task(keep_running(watch)) for watch in watches]
     try:
-        await first_to_end(server.watch_store(), received.get())
+        await first_to_end(server.watch(), received.get())
     finally:  # also when the probe finds another number of shards in Redis
         for task in watching:
             task.cancel()

@@ -50,9 +50,9 @@ class Tls:
             return False
         return not is_listed(caller, self.identities.current)
 
-    def watches(self) -> Iterator[Coroutine[Any, Any, None]]:
+    def watches(self) -> Iterator[Callable[[], Coroutine[Any, Any, None]]]:
         """What reads the files anew when they change, until it is cancelled."""
-        return (files.run() for files in (self.certificates, self.identities) if files is not None)
+        return (files.run for files in (self.certificates, self.identities) if files is not None)
 
 
 PLAINTEXT = Tls()

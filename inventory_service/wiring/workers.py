@@ -6,12 +6,14 @@ import signal
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from typing import Annotated
 
 import structlog
 import typer
 from prometheus_client import CollectorRegistry
 
+from holdfast_runtime.background import keep_running
 from holdfast_runtime.instruments import publish
 from holdfast_runtime.metrics_page import new_registry
 from holdfast_runtime.ports import reserved
@@ -19,9 +21,11 @@ from holdfast_runtime.settings import PREFIX
 from holdfast_runtime.signals import first_to_end, signals
 from inventory_service import metrics
 from inventory_service.rpc.server import cannot_listen
+from inventory_service.server_checks.run import watch_checks
 from inventory_service.settings import MOST_WORKERS, Settings
 from inventory_service.wiring.authentication import token_keys
 from inventory_service.wiring.listening import log_listening, not_listening
+from inventory_service.wiring.server_checks import checks
 from inventory_service.wiring.servers import check_all_shard_counts, shard_counts_checked
 from inventory_service.wiring.tls import Tls, tls_of
 from inventory_service.workers.merging import Rule
@@ -38,7 +42,7 @@ RULES = {
     "holdfast_redis_memory_used_ratio": Rule.HIGHEST,
     "holdfast_revocations": Rule.LOWEST,
     "holdfast_revocations_age_seconds": Rule.HIGHEST,
-    "holdfast_server_check_ok": Rule.LOWEST,
+    "holdfast_server_check_ok": Rule.LOWEST,  # the supervisor's alone
     "holdfast_slots_in_use": Rule.EACH,  # each worker has slots and watches of its own
     "holdfast_watches_open": Rule.EACH,
     "holdfast_workers": Rule.SUM,
@@ -69,16 +73,21 @@ async def supervise(settings: Settings, count: int, *, insecure: bool) -> int:
     with ExitStack() as kept:
         address = _reserve(settings, kept)
         supervisor = Supervisor(count, _command(), {**os.environ, **_changed(settings, address, insecure=insecure)})
-        page = WorkersMetrics(new_registry(), supervisor, RULES)
-        publish(settings.metrics_listen, page, WorkersHealth(supervisor))
+        registry = new_registry()
+        checking = partial(watch_checks, checks(settings), log, metrics.ServerCheckMetrics(registry))
+        publish(settings.metrics_listen, WorkersMetrics(registry, supervisor, RULES), WorkersHealth(supervisor))
         running = asyncio.create_task(supervisor.run())
-        logging = asyncio.create_task(_log_listening(supervisor, settings, address, tls, count))
+        beside = [
+            asyncio.create_task(_log_listening(supervisor, settings, address, tls, count)),
+            asyncio.create_task(keep_running(checking)),
+        ]
         if await first_to_end(_end_of(running), received.get()):
             code = await running
         else:
             log.info("draining", workers=count)
             code = await _drain(supervisor, running, received, settings.drain_s)
-        logging.cancel()
+        for task in beside:
+            task.cancel()
         log.info("stopped")
         return code
 

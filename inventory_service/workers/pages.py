@@ -50,7 +50,8 @@ class WorkersMetrics(CollectorRegistry):
         """Runs on the threads of the page, one scrape at a time."""
         with self._reading:
             workers = list(self._supervisor.listening.values())
-            pages = {worker: _parsed(answer) for worker, answer in fetch(workers, "/metrics").items() if answer}
+            found = {worker: _parsed(answer) for worker, answer in fetch(workers, "/metrics").items()}
+            pages = {worker: page for worker, page in found.items() if page is not None}
             for worker in self._read.keys() - workers:
                 ended = cumulative(self._read.pop(worker), self._rules)
                 self._of_ended = merge({ENDED: self._of_ended, str(worker.number): ended}, self._rules)
@@ -110,8 +111,14 @@ def _waits(worker: Listening, answer: Response | None) -> Iterator[tuple[str, st
             yield (wait[1], wait[2]) if wait else (name, line)
 
 
-def _parsed(answer: Response) -> Page:
-    return list(text_string_to_metric_families(answer.text))
+def _parsed(answer: Response | None) -> Page | None:
+    """The metrics of a page; None if it has none, whatever it has instead."""
+    if answer is None or answer.status != OK:
+        return None
+    try:
+        return list(text_string_to_metric_families(answer.text))
+    except ValueError:
+        return None
 
 
 class _Collected(Collector):

@@ -15,7 +15,7 @@ from inventory_service.workers.worker import report_from_line
 
 FIRST_DELAY_S, LONGEST_DELAY_S = 0.2, 10.0  # before a worker is started again
 STABLE_S = 30.0  # a worker that ran this long is started again after the first delay
-MOST_FAILED_STARTS = 5  # in a row, of all workers together
+MOST_FAILED_STARTS = 5  # of each worker in a row
 EXIT_FAILED, EXIT_BAD_SETTINGS = 1, 2
 log = structlog.get_logger()
 
@@ -48,18 +48,23 @@ class Supervisor:
         self._command = command
         self._environment = environment
         self._running: dict[int, asyncio.subprocess.Process] = {}
-        self._failed_starts = 0
+        self._failed_starts = dict.fromkeys(self._numbers, 0)  # of each worker in a row
+        self._any_took_calls = False
         self._draining = asyncio.Event()
         self.listening: dict[int, Listening] = {}
         self.restarts = 0
         self.all_listen = asyncio.Event()  # set once all do for the first time
 
     async def run(self) -> int:
-        """Keep the workers running until `drain`, or until no start can help: the highest of their exit codes."""
+        """Keep the workers running until `drain`, or until no start can help: the highest of their exit codes.
+
+        What is unexpected in keeping one of them is raised once the others are drained.
+        """
         tasks = [asyncio.create_task(self._keep_running(number)) for number in self._numbers]
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         self.drain()
-        return max(await asyncio.gather(*tasks))
+        await asyncio.wait(tasks)
+        return max(task.result() for task in tasks)
 
     def drain(self) -> None:
         """Have each worker answer the calls that it has, and end; none is started any more."""
@@ -81,7 +86,7 @@ class Supervisor:
             ended = await self._run_once(number)
             if self._draining.is_set():
                 return _code_of_drained(ended.code)
-            if self._cannot_recover(ended):
+            if self._cannot_recover(number, ended):
                 log.error("worker_ended", worker=number, how=_describe(ended.code))
                 return _exit_code(ended.code)
             if ended.lasted_s >= STABLE_S:
@@ -93,8 +98,18 @@ class Supervisor:
             self.restarts += 1
 
     async def _run_once(self, number: int) -> Ended:
-        its_end, own_end = os.pipe()
+        """Run a worker until it ends. If the system cannot start it, for lack of memory or files, it has failed."""
         began = asyncio.get_running_loop().time()
+        try:
+            code, took_calls = await self._run_process(number)
+        except OSError as error:
+            log.error("worker_not_started", worker=number, error=str(error))
+            code, took_calls = EXIT_FAILED, False
+        return Ended(code, took_calls, asyncio.get_running_loop().time() - began)
+
+    async def _run_process(self, number: int) -> tuple[int, bool]:
+        """The exit code of a worker, and whether it took calls."""
+        its_end, own_end = os.pipe()
         try:
             process = await self._start(number, its_end)
             self._running[number] = process
@@ -103,9 +118,9 @@ class Supervisor:
             took_calls = await self._follow(number, process)
             code = await process.wait()
             del self._running[number]
+            return code, took_calls
         finally:
             os.close(own_end)
-        return Ended(code, took_calls, asyncio.get_running_loop().time() - began)
 
     async def _start(self, number: int, stdin: int) -> asyncio.subprocess.Process:
         """Start a worker, and close this process' copy of its standard input."""
@@ -126,17 +141,20 @@ class Supervisor:
         took_calls = False
         async for line in _lines(process.stdout):
             if report := report_from_line(line):
-                took_calls, self._failed_starts = True, 0
+                took_calls = self._any_took_calls = True
                 self.listening[number] = Listening(number, process.pid, report.metrics_url)
                 if len(self.listening) == len(self._numbers):
                     self.all_listen.set()
         self.listening.pop(number, None)
         return took_calls
 
-    def _cannot_recover(self, ended: Ended) -> bool:
-        """Whether no other worker takes calls, and another start would end as this one did."""
-        self._failed_starts += not ended.took_calls
-        return not self.listening and (ended.code == EXIT_BAD_SETTINGS or self._failed_starts >= MOST_FAILED_STARTS)
+    def _cannot_recover(self, number: int, ended: Ended) -> bool:
+        """Whether no worker takes calls and none can start: settings are wrong, or each has failed often enough."""
+        self._failed_starts[number] = 0 if ended.took_calls else self._failed_starts[number] + 1
+        if self.listening or ended.took_calls:
+            return False
+        are_settings_wrong = ended.code == EXIT_BAD_SETTINGS and not self._any_took_calls
+        return are_settings_wrong or min(self._failed_starts.values()) >= MOST_FAILED_STARTS
 
     async def _drains_within(self, delay_s: float) -> bool:
         with suppress(TimeoutError):

@@ -77,7 +77,7 @@ async def test_a_refused_order_is_counted_by_persister_and_compensator(stack: St
     sale = await stack.open_sale()
     refused, given_back = await refusals(stack), await compensations(stack)
     applied = await stack.metric("persist", "holdfast_ledger_commits_total", outcome="applied")
-    await stack.refuse_orders_of("mallory")
+    await stack.refuse_orders_of("counted-buyer")
 
     async def is_counted() -> bool:
         """Each process counts it after the work is done, some moments later; so it does those of earlier tests."""
@@ -86,7 +86,7 @@ async def test_a_refused_order_is_counted_by_persister_and_compensator(stack: St
         assert await stack.metric("persist", "holdfast_ledger_commits_total", outcome="applied") >= applied + 2
         return await stack.metric("serve", "holdfast_reserve_outcomes_total", outcome="granted") > 0
 
-    await stack.reserve(sale, "r-1", buyer_id="mallory")
+    await stack.reserve(sale, "r-1", buyer_id="counted-buyer")
     await stack.settled(sale)
 
     await eventually(is_counted)

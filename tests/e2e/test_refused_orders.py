@@ -168,9 +168,9 @@ async def test_a_refused_purchase_is_sold_anew(stack: StackFixture) -> None:
 async def test_a_blocked_buyers_order_is_compensated(stack: StackFixture) -> None:
     """A shard that did not hear of the block grants the hold; the ledger refuses it, with the reason."""
     sale = await stack.open_sale()
-    await stack.refuse_orders_of("mallory")
+    await stack.refuse_orders_of("blocked-late")
 
-    answer = await stack.reserve(sale, "r-1", buyer_id="mallory")
+    answer = await stack.reserve(sale, "r-1", buyer_id="blocked-late")
     await stack.reserve(sale, "r-2", buyer_id="ann")
     await stack.settled(sale)
 

@@ -18,7 +18,8 @@ from bench.strategies.stores import Stores
 from bench.strategies.system import StrategySystem, System
 from tests.stacks import Running
 
-FEW = Shape(stock=5, callers=50, seconds=0.5, sell_out_within_s=60.0)
+# More callers than connections, of which the default of the client of Redis is a hundred.
+FEW = Shape(stock=5, callers=150, seconds=0.5, sell_out_within_s=60.0)
 NOT_FOUND = "5"
 AUDIT_S = 60.0
 AWAY_S = 5.0

@@ -6,43 +6,53 @@ from collections.abc import Mapping
 
 import pytest
 
+from holdfast_runtime.logs import hide_values_of_grpc
+from tests.http2_frames import (
+    CONTINUATION,
+    DATA,
+    EMPTY_MESSAGE,
+    END_HEADERS,
+    END_STREAM,
+    HEADERS,
+    PING,
+    PREFACE,
+    RST_STREAM,
+    SERVICE,
+    SETTINGS,
+    START,
+    call_headers,
+    frame,
+    whole_call,
+)
 from tests.inventory_server import START_S, calling, open_shards, running_server
 
-PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-DATA, HEADERS, RST_STREAM, SETTINGS, PING, WINDOW_UPDATE, CONTINUATION = 0, 1, 3, 4, 6, 8, 9
-END_STREAM, END_HEADERS = 1, 4
 ANSWERED_S = 20.0  # each call of another caller, on a machine that stands still for seconds
 CALLS_MEANWHILE = 30
-
-
-def frame(kind: int, payload: bytes = b"", flags: int = 0, stream: int = 0, length: int | None = None) -> bytes:
-    """An HTTP/2 frame, whose length may be another than its payload's."""
-    size = len(payload) if length is None else length
-    return size.to_bytes(3) + bytes([kind, flags]) + stream.to_bytes(4) + payload
-
-
-def literal(name: str, value: str) -> bytes:
-    """A header that HPACK neither compresses nor keeps."""
-    return b"\0" + bytes([len(name)]) + name.encode() + bytes([len(value)]) + value.encode()
-
-
-CALL = b"".join(
-    literal(name, value)
-    for name, value in (
-        (":method", "POST"),
-        (":scheme", "http"),
-        (":path", "/holdfast.inventory.v1.InventoryService/GetSale"),
-        (":authority", "shop"),
-        ("te", "trailers"),
-        ("content-type", "application/grpc"),
-    )
-)
-START = PREFACE + frame(SETTINGS)
+CALL = call_headers()
 ONE_CALL = frame(HEADERS, CALL, END_HEADERS, stream=1)
 RESETS = b"".join(
     frame(HEADERS, CALL, END_HEADERS, stream) + frame(RST_STREAM, b"\0\0\0\x08", stream=stream)
     for stream in range(1, 4001, 2)
 )
+
+
+def three_calls(path: bytes, *more: tuple[bytes, bytes], message: bytes = EMPTY_MESSAGE) -> bytes:
+    """Whole calls on one connection."""
+    return b"".join(whole_call(call_headers(path, *more), message, stream) for stream in (1, 3, 5))
+
+
+PATHS: Mapping[str, bytes] = {
+    "a method that is not UTF-8": SERVICE + b"\xff\xfe",
+    "a path of such bytes": b"\xff" * 40,
+    "a method with a NUL": SERVICE + b"Get\0Sale",
+    "a method of 10,000 characters": SERVICE + b"x" * 10_000,
+    "a method of 100,000 characters": SERVICE + b"x" * 100_000,
+    "an empty path": b"",
+    "a path without a slash": b"GetSale",
+    "a service without a method": SERVICE,
+}
+HEALTH = b"/grpc.health.v1.Health/"
+REFLECTION = b"/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
 
 # What breaks a rule for which a connection is ended, by RFC 9113.
 ENDED: Mapping[str, bytes] = {
@@ -67,13 +77,20 @@ BORNE: Mapping[str, bytes] = {
     "a flood of settings": START + frame(SETTINGS) * 20_000,
     "a flood of pings": START + frame(PING, bytes(8)) * 5_000,
     "a flood of calls that are taken back": START + RESETS,
+    **{
+        f"a call of {path.decode()} that cannot be read": START + three_calls(path, message=b"\0\0\0\0\2\xff\xff")
+        for path in (HEALTH + b"Check", HEALTH + b"Watch", REFLECTION, SERVICE + b"Reserve", SERVICE + b"StreamReserve")
+    },
+    "a header that is not UTF-8": START + three_calls(SERVICE + b"GetSale", (b"authorization", b"Bearer \xff")),
+    **{f"a call of {what}": START + three_calls(path) for what, path in PATHS.items()},
 }
 
 
 async def test_others_are_served_beside_malformed_connections(
-    valkey: str, database: str, capfd: pytest.CaptureFixture[str]
+    valkey: str, database: str, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     """All at once, and none of them reads what it is sent."""
+    caplog.handler.addFilter(hide_values_of_grpc)  # as in the log of a process
     await open_shards(valkey)
     async with running_server(valkey, database) as address, calling(address) as caller:
         host, _, port = address.rpartition(":")
@@ -97,6 +114,7 @@ async def test_others_are_served_beside_malformed_connections(
     assert open_still == []
     assert max(took) < ANSWERED_S
     assert "Traceback" not in "".join(capfd.readouterr())
+    assert [record.getMessage() for record in caplog.records if record.exc_info] == []
 
 
 async def is_ended(reader: asyncio.StreamReader) -> bool:

@@ -14,8 +14,10 @@ import pytest
 from holdfast.client import Client
 from holdfast.inventory.v1.inventory_service_pb2 import GetSaleRequest
 from holdfast.retry import RetryPolicy
+from prometheus_client.parser import text_string_to_metric_families
 
-from tests.integration.server_health import page_of, serving
+from inventory_service.wiring.workers import RULES
+from tests.integration.server_health import is_on_page, page_of, serving
 from tests.inventory_server import (
     Caller,
     ServerProcess,
@@ -79,6 +81,16 @@ async def test_two_workers_sell_out_a_sale_together_and_count_their_calls_on_one
     assert "holdfast_workers 2.0" in page
     assert 'holdfast_reserve_outcomes_total{outcome="granted"} 60.0' in page
     assert f'holdfast_reserve_outcomes_total{{outcome="sold_out"}} {CONNECTIONS * 5 - 60}.0' in page
+
+
+async def test_the_page_of_all_workers_has_each_gauge_as_a_rule_says(server: ServerProcess) -> None:
+    """Without one it would have a sample for each worker, whatever it means. The checks of servers are there too."""
+    await eventually(lambda: is_on_page(server, "\nholdfast_server_check_ok"))
+    families = list(text_string_to_metric_families(await page_of(server)))
+    own_gauges = {family.name for family in families if family.type == "gauge" and family.name.startswith("holdfast_")}
+
+    assert "holdfast_server_check_ok" in own_gauges
+    assert own_gauges <= RULES.keys()
 
 
 async def test_a_worker_that_is_killed_loses_nothing_and_is_replaced(server: ServerProcess) -> None:

@@ -19,14 +19,13 @@ from google.protobuf.descriptor import FileDescriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 from holdfast.inventory.v1 import inventory_service_pb2
 
-from holdfast_bench.load import METHOD, Claim, Ended, Load, LoadFailed, Report
+from holdfast_bench.load import METHOD, Claim, Ended, Load, LoadFailed, Report, check_sent
 
 VERSION = "v0.121.0"
 INSTALL = f"go install github.com/bojand/ghz/cmd/ghz@{VERSION}"
 MOST_DETAILS = 1_000_000
 STARTING_S = 30.0
 CALL_TIMEOUT = "20s"
-LEAST_SENT = 0.9  # of the calls that a rate comes to; with fewer the load was another than was asked for
 PROXIES = ("http_proxy", "https_proxy")
 OK = "OK"
 
@@ -89,9 +88,7 @@ def read_report(report: Mapping[str, Any], most_failed: float = 0.0, scheduled: 
         raise LoadFailed(f"ghz kept the details of {len(details)} of {report['count']} calls: ask for a shorter run")
     if not codes[OK] or sum(failed.values()) > most_failed * len(details):
         raise LoadFailed(f"calls failed: {failed} of {len(details)}, {report.get('errorDistribution')}")
-    if scheduled is not None and len(details) < LEAST_SENT * scheduled:
-        sent = f"ghz sent {len(details)} of the {scheduled:.0f} calls that the rate comes to"
-        raise LoadFailed(f"{sent}: this machine is too busy or too slow for it")
+    check_sent(len(details), scheduled)
     ended = [ended_call(detail) for detail in details]
     latencies = sorted(call.latency_ms for call in ended if call.is_ok)
     return Report(codes[OK], report["total"] / 1e9, latencies, failed=failed, ended=ended)

@@ -9,6 +9,7 @@ from holdfast.access import Tls
 
 METHOD = "holdfast.inventory.v1.InventoryService/Reserve"
 SKU = "lamp"
+LEAST_SENT = 0.9  # of the calls that a rate comes to; with fewer the load was another than was asked for
 
 
 class LoadFailed(RuntimeError):
@@ -85,6 +86,18 @@ class Report:
         return self.calls / self.seconds
 
     def percentile_ms(self, percent: float) -> float:
-        """The latency that this share of the calls did not pass, by nearest rank."""
-        rank = math.ceil(len(self.latencies_ms) * percent / 100)
-        return self.latencies_ms[max(rank, 1) - 1]
+        """The latency that this share of the calls did not pass."""
+        return percentile(self.latencies_ms, percent)
+
+
+def check_sent(calls: int, scheduled: float | None) -> None:
+    """LoadFailed if a rate comes to more calls than were sent."""
+    if scheduled is not None and calls < LEAST_SENT * scheduled:
+        sent = f"{calls} of the {scheduled:.0f} calls that the rate comes to were sent"
+        raise LoadFailed(f"{sent}: this machine is too busy or too slow for it")
+
+
+def percentile(ordered: Sequence[float], percent: float) -> float:
+    """The value that this share of sorted values does not pass, by nearest rank."""
+    rank = math.ceil(len(ordered) * percent / 100)
+    return ordered[max(rank, 1) - 1]

@@ -5,7 +5,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from holdfast_bench.load import Ended, Report
+from holdfast_bench.load import Ended, Report, percentile
 
 STEP_S = 0.5  # of what is shown over time
 GROWTH = 1.15  # of each bound of the histogram to the one before
@@ -67,6 +67,5 @@ def _row(calls: Sequence[Ended]) -> tuple[int, int, float | None, float | None]:
     latencies = sorted(call.latency_ms for call in calls if call.is_ok)
     if not latencies:
         return 0, len(calls), None, None
-    report = Report(len(latencies), STEP_S, latencies)
-    median, p99 = (round(report.percentile_ms(percent), 3) for percent in (50, 99))
+    median, p99 = (round(percentile(latencies, percent), 3) for percent in (50, 99))
     return len(latencies), len(calls) - len(latencies), median, p99

@@ -78,7 +78,7 @@ class Run:
         for sale in before:
             claims += list(_claims(self._shape, sale, max(1, MOST_CLAIMS // len(before))))
         stretches = [self._load(number, stretch, claims) for number, stretch in enumerate(self._shape.stretches)]
-        reports = await _together(stretches, beside=self._tell(progress))
+        reports = await _together(stretches, beside=self._show(progress))
         figures = summary(merged(reports))
         taken = Stock.of(await self._sales()).taken - Stock.of(before).taken
         return {**figures, "units": self._counted(figures, Stock.of(before), taken)}
@@ -127,7 +127,7 @@ class Run:
                 raise WrongAnswers(f"{ok} of {all_calls} calls were answered, of {each} units each; {taken} are held")
         return {"on_sale": before.units, "taken": taken, "calls_accepted": held, "calls_rejected": max(0, ok - held)}
 
-    async def _tell(self, progress: Progress) -> None:
+    async def _show(self, progress: Progress) -> None:
         for second in range(int(self._shape.seconds) + 1):
             progress(f"{self._shape.title}: {second} of {self._shape.seconds:g} s")
             await asyncio.sleep(1)

@@ -92,7 +92,7 @@ def _revocations_in(entries: Iterable[Any]) -> Iterable[Revocation]:
     """Those that can be read; no entry that another program wrote keeps a server from the ones behind it."""
     for entry_id, fields in entries:
         try:
-            texts = [part.decode() for part in fields]
+            texts = [_text(part) for part in fields]
             values = dict(zip(texts[::2], texts[1::2], strict=True))
             before = values["issued_before_s"]
             yield Revocation(
@@ -105,3 +105,10 @@ def _revocations_in(entries: Iterable[Any]) -> Iterable[Revocation]:
             )
         except (KeyError, ValueError) as error:
             log.error("revocation_unreadable", entry=entry_id.decode(), error=repr(error))
+
+
+def _text(part: bytes) -> str:
+    """ValueError if it is none that the ledger can keep: PostgreSQL has no text with a NUL."""
+    if b"\0" in part:
+        raise ValueError("a NUL in a text")
+    return part.decode()

@@ -1,11 +1,14 @@
 """docs/performance.md says what the JSONs beside it say, and a page that says something else is found out."""
 
 import json
+import re
 from typing import Any
 
 import pytest
 
-from bench.figures import FOLDER, PAGE, BadPage, agrees, check, read_results, value_at, with_tables
+from bench.figures import FOLDER, PAGE, BadPage, agrees, check, value_at, with_tables
+from bench.result_files import read_results
+from bench.tables import BESIDE_NOOP, SHAPES
 
 RESULT: dict[str, Any] = {
     "command": "python -m bench.suite steady",
@@ -31,6 +34,7 @@ RESULT: dict[str, Any] = {
     "audit": "Redis and the ledger agree.",
 }
 RESULTS = {"steady": RESULT}
+RATIOS = ("of_the_noop", "p99_of_the_noop")
 TABLE = "<!-- table: shapes -->\n<!-- end -->\n"
 
 
@@ -57,11 +61,43 @@ def test_a_table_is_written_from_the_jsons() -> None:
     check(written.replace("after 1\n", ""), RESULTS)
 
 
+def test_each_comparison_with_a_no_op_that_is_there_has_a_table() -> None:
+    """Under its load; those at a rate have latencies to compare in the place of rates."""
+    slot = {"calls_per_s": 2000.0, **{name: {"median": 0.9, "first": 0.8, "third": 1.0} for name in RATIOS}}
+    slot |= {"p50_ms": 1.0, "p99_ms": 3.0, "p99.9_ms": 4.0}
+    taken = {"rounds": 3, "this": {"accepted": slot}}
+    lone = {**RESULT, "clients": {"h2load": taken}}
+    at_rate = {**lone, "at_rate": {"share": 0.5, **taken}}
+
+    written = with_tables(TABLE.replace("shapes", "beside-noop"), {"lone": lone, "at-rate": at_rate})
+
+    assert "A lone caller, `--connections 1 --streams 1`:\n\n| client |" in written
+    assert "| h2load | this | accepted | 2,000 | 0.90 (0.80-1.00) | 1.0 | 3.0 | 4.0 |  |  |\n\nHalf of" in written
+    assert "| this | 2,000 | 1.0 | 3.0 | 4.0 |  |  | 0.90 (0.80-1.00) |\n<!-- end -->" in written
+    assert "Eight connections" not in written
+
+
+def test_no_json_lies_unused() -> None:
+    """Each has a table on the page, those of shapes all in one."""
+    shown = {*SHAPES, *BESIDE_NOOP, *re.findall(r"<!-- table: (\S+) -->", PAGE.read_text())}
+
+    assert {file.stem for file in FOLDER.glob("*.json")} <= shown
+
+
+def test_each_json_is_taken_by_a_command_of_the_page() -> None:
+    """So that all can be taken anew."""
+    page = PAGE.read_text()
+    made = {**dict.fromkeys(SHAPES, "make bench"), "growth": "-m bench.growth\n", "profiles": "-m bench.profiles\n"}
+
+    for name in read_results(FOLDER):
+        assert made.get(name, f"--json bench/results/{name}.json") in page
+
+
 @pytest.mark.parametrize(
     ("page", "why"),
     [
         (TABLE, "a table differs"),
-        (TABLE.replace("shapes", "paired"), "no JSON has anything for table paired"),
+        (TABLE.replace("shapes", "growth"), "no JSON has anything for table growth"),
         ("<!-- table: nothing -->\n<!-- end -->\n", "no table nothing"),
         ("It serves 999 calls.\n", "leads to no JSON: It serves 999 calls."),
         ("[998](performance/steady.json#calls_per_s) calls.\n", "998 is not what steady.json has"),

@@ -7,7 +7,7 @@ from pathlib import Path
 from bench.growth import begun, sizes_to, summed_up
 
 
-def testsizes_grow_by_one_factor_up_to_the_last() -> None:
+def test_sizes_grow_by_one_factor_up_to_the_last() -> None:
     """A trial run stops earlier, and still has a size."""
     assert sizes_to(10_000, most=10**6) == [1, 10, 100, 1000, 10_000]
     assert sizes_to(10_000, most=50) == [1, 10]

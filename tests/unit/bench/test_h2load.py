@@ -6,7 +6,7 @@ import pytest
 from holdfast.inventory.v1.inventory_service_pb2 import ReserveRequest
 from holdfast_bench.load import Load, LoadFailed
 
-from bench.h2load import PLACEHOLDER, SOURCE, read_report, request_body
+from bench.h2load import PLACEHOLDER, SOURCE, at_a_rate, read_report, request_body
 
 LOAD = Load("127.0.0.1:1", "lamp-sale", series=1, seconds=2.0, smallest_answer=95)
 LOG = "1795000000000000\t200\t3000\n1795000000000100\t200\t1000\n"
@@ -63,3 +63,44 @@ def test_calls_may_fail_where_no_smallest_answer_is_set() -> None:
     report = read_report(replace(LOAD, smallest_answer=0), output(100), LOG)
 
     assert (report.calls, report.data_bytes) == (2, 100)
+
+
+RATED = replace(LOAD, seconds=1.0, rate=200.0, connections=2)
+START_US = 1_795_000_000_000_000
+
+
+def log_at_a_rate(stalled_from: int = 10**6, stalled_to: int = 0) -> str:
+    """The log of two connections at a rate: calls of 1 ms each; those due in the stall are sent at its end."""
+    due_us = [number // 2 * 10_000 for number in range(400)]
+    sent_us = [stalled_to if stalled_from <= due < stalled_to else due for due in due_us]
+    return "".join(f"{START_US + sent}\t200\t1000\n" for sent in sent_us)
+
+
+def test_at_a_rate_a_latency_counts_from_when_the_call_was_due() -> None:
+    """A generator that is held back sends late, and a caller would have waited: 100 ms, 90 ms and so on."""
+    punctual = read_report(RATED, output(400 * 100), log_at_a_rate())
+    stalled = read_report(RATED, output(400 * 100), log_at_a_rate(900_000, 1_000_000))
+
+    assert set(punctual.latencies_ms) == {1.0}
+    assert stalled.latencies_ms[-20:] == [1.0 + 10 * tick for tick in range(1, 11) for _ in range(2)]
+
+
+def test_at_a_rate_the_beginning_and_the_end_do_not_count() -> None:
+    """At the beginning connections are made, and calls that are not answered at the end are not in the log."""
+    report = read_report(RATED, output(400 * 100), log_at_a_rate(0, 400_000))
+
+    assert (len(report.latencies_ms), report.latencies_ms[-1]) == (200, 1.0)
+    assert (report.calls, report.calls_per_s) == (400, 200)
+
+
+def test_a_rate_that_was_not_sent_makes_a_report_void() -> None:
+    """Another load was asked for."""
+    with pytest.raises(LoadFailed, match="100 of the 200 calls"):
+        read_report(RATED, output(300 * 100), "".join(log_at_a_rate().splitlines(keepends=True)[:200]))
+
+
+def test_a_rate_has_as_many_connections_as_send_one_call_a_tick() -> None:
+    """Several calls of one connection in a tick would all be sent at its end."""
+    load = at_a_rate(LOAD, 1_540)
+
+    assert (load.rate, load.connections) == (1_500, 15)

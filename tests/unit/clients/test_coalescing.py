@@ -223,29 +223,6 @@ async def test_an_older_server_gets_single_calls(fake: FakeInventory) -> None:
     assert shapes(fake) == [2, 0, 0, 0, 0]
 
 
-async def test_the_longest_deadline_is_that_of_the_batch_and_each_call_leaves_at_its_own(
-    fake: FakeInventory, hanging: threading.Event
-) -> None:
-    """A caller in a hurry neither waits for the others nor hurries them."""
-    fake.will_answer("BatchReserve", hanging)
-
-    async with Client(fake.address, retry=replace(PATIENT, overall_s=20, attempt_s=20), coalesce=True) as client:
-        hurried = client.with_options(retry=replace(PATIENT, overall_s=20, attempt_s=1.5, first_delay_s=60))
-        others = asyncio.ensure_future(reserve(client, "r-1", "r-2"))
-        begun_s = time.monotonic()
-        [late] = await reserve(hurried, "r-3")
-
-        assert time.monotonic() - begun_s < 10
-        assert isinstance(late, errors.NoAnswer)
-        assert late.outcome_unknown
-        assert not others.done()
-        assert not fake.ended
-        others.cancel()
-
-    assert shapes(fake) == [3]
-    assert fake.deadlines_s[0] > 15
-
-
 async def test_a_call_that_is_cancelled_cancels_no_other(fake: FakeInventory, hanging: threading.Event) -> None:
     """One that has not been sent is not sent; a batch that none waits for any more is cancelled on its server."""
     fake.will_answer("BatchReserve", held_all, hanging)

@@ -2,7 +2,6 @@
 
 import asyncio
 import itertools
-import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
@@ -22,7 +21,7 @@ from holdfast.statuses import error_from_rpc
 from tests.unit.clients.fake_inventory import ErrorStatus, FakeInventory, Step, error_status, running_fake, unavailable
 from tests.unit.clients.reserve_streams import PATIENT, collect, hold_all, replied
 from tests.unit.clients.results import answer, failed, requests
-from tests.waiting import LONG_S, eventually
+from tests.waiting import eventually
 
 IMPATIENT = RetryPolicy(overall_s=20, attempt_s=20, first_delay_s=60)  # leaves no time for a repeat
 DRAINING = unavailable(ErrorReason.ERROR_REASON_SERVER_DRAINING)
@@ -162,31 +161,6 @@ def hang(messages: Iterator[StreamReserveRequest]) -> Iterator[Step]:
     for _ in messages:
         pass
     return iter(())
-
-
-async def test_a_server_that_falls_silent_is_left(
-    fake: FakeInventory, hanging: threading.Event, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A process that hangs keeps its connections. An idle stream is no silence."""
-    monkeypatch.setattr("holdfast.bulk.streams.GRACE_S", 0.0)
-    policy = RetryPolicy(overall_s=LONG_S, attempt_s=1.5, ledger_attempt_s=1.5, first_delay_s=0.001)
-
-    def silent(messages: Iterator[StreamReserveRequest]) -> Iterator[Step]:
-        yield replied(next(messages))
-        read.append(next(messages).request.reservation_id)
-        yield hanging
-
-    async def rarely() -> AsyncIterator[ReserveRequest]:
-        first, second = requests("r-1", "r-2")
-        yield first
-        await asyncio.sleep(2.0)
-        yield second
-
-    read: list[str] = []
-    fake.will_answer("StreamReserve", silent, hold_all)
-
-    assert await all_answers(fake, rarely(), policy) == {"r-1": answer("r-1"), "r-2": answer("r-2")}
-    assert read == ["r-2"], "it came on the stream that had been idle"
 
 
 async def test_what_could_not_be_judged_is_asked_again_on_the_stream(fake: FakeInventory) -> None:

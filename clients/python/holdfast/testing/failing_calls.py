@@ -26,29 +26,25 @@ class FailingMiddleware(Middleware):
         self._failures = failures
         self._received = received
 
-    def wrap(self, service: str, methods: Mapping[str, Handler]) -> grpc.GenericRpcHandler:
+    def wrap(self, service: str, methods: Mapping[str, Handler]) -> dict[str, Handler]:
         """The methods of one service, wrapped twice."""
-        return _FailingHandler(super().wrap(service, methods), self._failures, self._received)
+        failing = _Failing(self._failures, self._received)
+        return {name: failing.wrap(name, handler) for name, handler in super().wrap(service, methods).items()}
 
 
-class _FailingHandler(grpc.GenericRpcHandler):
-    def __init__(self, inner: grpc.GenericRpcHandler, failures: Failures, received: Received) -> None:
-        self._inner = inner
+class _Failing:
+    def __init__(self, failures: Failures, received: Received) -> None:
         self._failures = failures
         self._received = received
 
-    def service(self, handler_call_details: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[Any, Any] | None":
-        found = self._inner.service(handler_call_details)
-        if found is None:
-            return None
-        name = handler_call_details.method.rpartition("/")[2]
-        coders = {"request_deserializer": found.request_deserializer, "response_serializer": found.response_serializer}
-        if found.unary_unary is not None:
-            return grpc.unary_unary_rpc_method_handler(self._unary(name, found.unary_unary), **coders)
-        if found.unary_stream is not None:
-            return grpc.unary_stream_rpc_method_handler(self._stream(name, found.unary_stream), **coders)
-        assert found.stream_stream is not None, "no method of the API streams requests alone"
-        return grpc.stream_stream_rpc_method_handler(self._stream(name, found.stream_stream), **coders)
+    def wrap(self, name: str, inner: Handler) -> Handler:
+        coders = {"request_deserializer": inner.request_deserializer, "response_serializer": inner.response_serializer}
+        if inner.unary_unary is not None:
+            return grpc.unary_unary_rpc_method_handler(self._unary(name, inner.unary_unary), **coders)
+        if inner.unary_stream is not None:
+            return grpc.unary_stream_rpc_method_handler(self._stream(name, inner.unary_stream), **coders)
+        assert inner.stream_stream is not None, "no method of the API streams requests alone"
+        return grpc.stream_stream_rpc_method_handler(self._stream(name, inner.stream_stream), **coders)
 
     def _unary(self, name: str, behaviour: Any) -> Any:
         async def call(request: Any, context: Context) -> Any:

@@ -1,9 +1,7 @@
-"""Runs the `holdfast` command against the fake server: inside this process, or as a process with pipes of its own."""
+"""Runs the `holdfast` command against the fake server: inside this process."""
 
 import io
-import os
 import signal
-import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -42,15 +40,6 @@ SALE = Sale(
 )
 RESERVE = ("reserve", "lamps", "--buyer", "ada", "--line", "lamp=2", "--id", "r-1")
 TOO_LONG_S = 60.0  # a server that asks for such a pause gets no repeat
-
-# As the script `holdfast` does, but for the time that a busy machine may take to connect.
-SCRIPT = f"""
-from holdfast.cli import ask
-from holdfast.cli.__main__ import main
-ask.CONNECT_S = {LONG_S}
-main()
-"""
-
 
 COMMAND = typer.main.get_command(app)
 
@@ -92,22 +81,6 @@ def written(encoding: str = "utf-8") -> io.TextIOWrapper:
 def text_of(output: io.TextIOWrapper) -> str:
     assert isinstance(output.buffer, io.BytesIO)
     return output.buffer.getvalue().decode(output.encoding)
-
-
-def start(
-    fake: FakeInventory,
-    *words: str,
-    stdout: int = subprocess.PIPE,
-    stderr: int = subprocess.PIPE,
-    **environment: str,
-) -> "subprocess.Popen[bytes]":
-    """Start one command as a process, which takes a third of a second."""
-    return subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, *words],
-        env={**os.environ, "PYTHONUNBUFFERED": "", "HOLDFAST_ADDRESS": fake.address, **environment},
-        stdout=stdout,
-        stderr=stderr,
-    )
 
 
 @contextmanager

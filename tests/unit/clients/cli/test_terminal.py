@@ -15,10 +15,9 @@ from holdfast.cli.terminal import printable
 from holdfast.inventory.v1.inventory_service_pb2 import GetReservationResponse, GetSaleResponse, ReserveResponse
 from holdfast.inventory.v1.reservation_pb2 import Reservation, ReservationLine
 
-from tests.unit.clients.cli.command import HELD, NOON, RESERVE, SALE, run, run_with, start, text_of, written
+from tests.unit.clients.cli.command import HELD, NOON, RESERVE, SALE, run, run_with, text_of, written
 from tests.unit.clients.fake_inventory import FakeInventory
 from tests.unit.clients.zone import local_zone
-from tests.waiting import LONG_S
 
 SHOW, GET = ("sale", "show", "lamps"), ("get", "lamps", "r-1")
 M = TypeVar("M", bound=Message)
@@ -68,18 +67,6 @@ def test_what_the_encoding_lacks_is_printed_as_an_escape(fake: FakeInventory) ->
     assert (codes, text_of(stderr)) == ([0, 0], "")
     assert r"Glühlampen \u96fb\u706f \U0001f4a1" in text_of(text)
     assert json.loads(text_of(as_json))["sale"]["title"] == TITLE
-
-
-def test_a_reader_that_closes_the_pipe_changes_no_exit_code(fake: FakeInventory) -> None:
-    """`holdfast ... | head -1` under `set -o pipefail` is no failure of the call, and says nothing at its end."""
-    fake.will_answer("GetSale", sale(TITLE))
-    writing = closed_pipe()
-
-    command = start(fake, *SHOW, "--json", stdout=writing)
-    os.close(writing)
-    _, stderr = command.communicate(timeout=LONG_S)
-
-    assert (command.returncode, stderr) == (0, b"")
 
 
 @pytest.mark.parametrize("is_buffered", [True, False])

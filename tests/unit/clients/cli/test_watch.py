@@ -1,12 +1,6 @@
 """Watches of the `holdfast` command: a line a change, also as JSON, and how they end."""
 
-import asyncio
 import json
-import signal
-import subprocess
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -18,9 +12,8 @@ from holdfast.inventory.v1.inventory_service_pb2 import WatchReservationResponse
 from holdfast.inventory.v1.reservation_pb2 import LedgerState, Reservation, ReservationState
 from holdfast.inventory.v1.sale_pb2 import Item, Sale, SaleState
 
-from tests.unit.clients.cli.command import HELD, NOON, run, start
+from tests.unit.clients.cli.command import HELD, NOON, run
 from tests.unit.clients.fake_inventory import FakeInventory, Step, error_status, unavailable
-from tests.waiting import LONG_S, eventually
 
 WATCH_SALE, WATCH_RESERVATION = ("sale", "watch", "lamps"), ("reservation", "watch", "lamps", "r-1")
 
@@ -113,58 +106,6 @@ def test_a_watch_as_json_has_every_message_on_a_line_and_the_failure_too(fake: F
     assert failure["error"]["reason"] == "ERROR_REASON_SALE_NOT_FOUND"
     assert failed.stderr == "holdfast: sale lamps: does not exist [SALE_NOT_FOUND]\n"
     assert failed.exit_code == 1
-
-
-def test_ctrl_c_ends_a_watch_and_its_call(fake: FakeInventory, stays: threading.Event) -> None:
-    """With nothing but what it has printed, at once although it is a pipe, and the exit code of a shell."""
-    fake.will_answer("WatchSale", [message(lamps(1, 0), snapshot=True), stays])
-
-    with watching(fake, "--json") as watch:
-        assert watch.stdout is not None
-        first = json.loads(watch.stdout.readline())
-        watch.send_signal(signal.SIGINT)
-        rest, stderr = watch.communicate(timeout=LONG_S)
-
-    assert first["snapshot"]
-    assert (watch.returncode, rest, stderr) == (130, b"", b"")
-    asyncio.run(eventually(lambda: fake.ended))
-
-
-def test_a_watch_ends_when_its_reader_has_gone(fake: FakeInventory, stays: threading.Event) -> None:
-    """`holdfast sale watch ... | head -1` would otherwise stay until the sale is over."""
-    goes_on = threading.Event()
-    changes = [message(lamps(count, 0)) for count in range(1, 100)]
-    fake.will_answer("WatchSale", [message(lamps(100, 0), snapshot=True), goes_on, *changes, stays])
-
-    with watching(fake) as watch:
-        assert watch.stdout is not None
-        watch.stdout.readline()
-        watch.stdout.close()
-        goes_on.set()
-        code = watch.wait(LONG_S)
-
-    assert code == 0
-    assert watch.stderr is not None
-    assert watch.stderr.read() == b""
-
-
-@pytest.fixture
-def stays() -> Iterator[threading.Event]:
-    """Keeps a stream open until the test has ended, whatever its end."""
-    end = threading.Event()
-    yield end
-    end.set()
-
-
-@contextmanager
-def watching(fake: FakeInventory, *words: str) -> "Iterator[subprocess.Popen[bytes]]":
-    """A process that watches the sale."""
-    process = start(fake, *WATCH_SALE, *words)
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
 
 
 @pytest.mark.parametrize("words", [WATCH_SALE, WATCH_RESERVATION], ids=" ".join)

@@ -19,6 +19,7 @@ from inventory_service.domain.reserve import Reserve
 from inventory_service.domain.results import Failure
 from inventory_service.domain.time_left import caller_leaves
 from inventory_service.rpc import methods, middleware
+from inventory_service.rpc.accepting import AcceptingServer
 from inventory_service.rpc.methods import CLAIM, METHODS, MOVE, SLOTS, STREAMS
 from inventory_service.rpc.status import CallFailed
 from inventory_service.service.batcher import Batcher
@@ -267,9 +268,9 @@ async def test_what_waits_in_the_queue_when_its_deadline_passes_is_not_sent() ->
         return calls.ReserveResponse()
 
     handler: Any = grpc.unary_unary_rpc_method_handler(reserve, calls.ReserveRequest.FromString)
-    server = grpc.aio.server()
-    server.add_generic_rpc_handlers([served.middleware.wrap("a.Service", {"Reserve": handler})])
-    port = server.add_insecure_port("127.0.0.1:0")
+    wrapped = served.middleware.wrap("a.Service", {"Reserve": handler})
+    server = AcceptingServer({"/a.Service/Reserve": wrapped["Reserve"]}, ())
+    port = server.bind("127.0.0.1:0")
     await server.start()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         call: Any = channel.unary_unary("/a.Service/Reserve", calls.ReserveRequest.SerializeToString)

@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from holdfast_runtime.metrics_page import serve_page
 from inventory_service.workers import pages
 from inventory_service.workers.merging import Rule
-from inventory_service.workers.pages import WorkersHealth, WorkersMetrics
+from inventory_service.workers.pages import OK, Response, WorkersHealth, WorkersMetrics
 from inventory_service.workers.supervisor import Listening, Supervisor
 
 CLOSED_PORT = "http://127.0.0.1:1/metrics"
@@ -62,15 +62,16 @@ async def test_the_sums_keep_what_a_worker_had_counted_that_has_ended(supervisor
     assert await shown(metrics, "calls_total", "holdfast_workers") == {"calls_total": 13, "holdfast_workers": 2}
 
 
-async def test_the_sums_keep_those_of_a_worker_that_does_not_answer(
-    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("answer", [None, Response(500, "a bug"), Response(OK, "calls_total{")])
+async def test_the_sums_keep_those_of_a_worker_that_does_not_answer_with_metrics(
+    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch, answer: Response | None
 ) -> None:
     """Until it does."""
     metrics = WorkersMetrics(CollectorRegistry(), supervisor, RULES)
     halted, fetch = Worker(1, 5).listening, pages.fetch
     supervisor.listening = {1: halted, 2: Worker(2, 7).listening}
     await shown(metrics)
-    monkeypatch.setattr(pages, "fetch", lambda workers, path: {**fetch(workers, path), halted: None})
+    monkeypatch.setattr(pages, "fetch", lambda workers, path: {**fetch(workers, path), halted: answer})
 
     assert await shown(metrics, "calls_total", "level") == {"calls_total": 12, "level2": 2}
 

@@ -5,6 +5,7 @@ import os
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
@@ -67,7 +68,7 @@ async def test_workers_that_fail_at_every_start_end_the_supervisor() -> None:
     supervisor = of_shells("exit 7")
 
     assert await supervisor.run() == 7
-    assert supervisor.restarts < MOST_FAILED_STARTS
+    assert supervisor.restarts >= 2 * (MOST_FAILED_STARTS - 1)  # both have been tried
 
 
 async def test_invalid_settings_end_the_supervisor_at_the_first_start() -> None:
@@ -85,6 +86,69 @@ async def test_a_worker_that_cannot_start_is_tried_again_while_another_serves() 
         await eventually(lambda: supervisor.restarts > MOST_FAILED_STARTS)
 
         assert not task.done()
+
+
+async def test_a_worker_that_took_calls_is_started_again_beside_one_that_never_could() -> None:
+    """Although no worker takes calls at that moment."""
+    supervisor = of_shells(f"if [ $1 = 1 ]; then {SERVE}; fi; sleep 0.01; exit 2")
+    async with running(supervisor):
+        await eventually(lambda: supervisor.listening and supervisor.restarts > 2 * MOST_FAILED_STARTS)
+        first = supervisor.listening[1].pid
+
+        os.kill(first, signal.SIGKILL)
+
+        await eventually(lambda: supervisor.listening and supervisor.listening[1].pid != first)
+
+
+async def test_one_failed_start_of_each_of_many_workers_ends_nothing(tmp_path: Path) -> None:
+    """Each has starts of its own."""
+    supervisor = of_shells(f"if mkdir {tmp_path}/$1 2>/dev/null; then exit 1; fi; {SERVE}", MOST_FAILED_STARTS + 1)
+    async with running(supervisor):
+        await supervisor.all_listen.wait()
+
+        assert supervisor.restarts == MOST_FAILED_STARTS + 1
+
+
+async def test_a_worker_that_the_system_cannot_start_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other one goes on meanwhile."""
+    supervisor, start, refused = of_shells(SERVE), Supervisor._start, 0
+
+    async def refuse_some(self: Supervisor, number: int, stdin: int) -> asyncio.subprocess.Process:
+        nonlocal refused
+        if number == 1 and refused < 3:
+            refused += 1
+            os.close(stdin)
+            raise BlockingIOError("Resource temporarily unavailable")
+        return await start(self, number, stdin)
+
+    monkeypatch.setattr(Supervisor, "_start", refuse_some)
+    async with running(supervisor):
+        await supervisor.all_listen.wait()
+
+        assert (refused, supervisor.restarts) == (3, 3)
+
+
+async def test_an_unexpected_error_about_one_worker_drains_the_others(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """And is raised then."""
+    supervisor = of_shells(f"trap 'touch {tmp_path}/drained; exit 0' TERM; {SERVE}")
+    follow = Supervisor._follow
+
+    async def fail_second(self: Supervisor, number: int, process: asyncio.subprocess.Process) -> bool:
+        if number == 2:
+            await eventually(lambda: 1 in self.listening)
+            process.kill()
+            await follow(self, number, process)
+            await process.wait()
+            raise ValueError("a bug")
+        return await follow(self, number, process)
+
+    monkeypatch.setattr(Supervisor, "_follow", fail_second)
+
+    with pytest.raises(ValueError, match="a bug"):
+        await supervisor.run()
+    assert (tmp_path / "drained").exists()
 
 
 @pytest.mark.parametrize(("on_signal", "code"), [("exit 0", 0), ("exit 3", 3)])

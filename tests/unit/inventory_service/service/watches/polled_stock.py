@@ -36,6 +36,8 @@ class PolledStock:
         self.replies = asyncio.Event()  # while it is set, a sale that was read is answered at once
         self.replies.set()
         self.reads: Counter[str] = Counter()  # by the sale or the reservation, `calls` and `polls`
+        self._last_seqs: dict[SaleKey, int] = {}  # the last commit about each sale
+        self._known_commits = 0
 
     async def read_versions(self, shard: int, sales: Sequence[SaleKey]) -> ShardVersions | Failure:
         self.reads["polls"] += 1
@@ -49,8 +51,10 @@ class PolledStock:
     def _version(self, sale: SaleKey) -> CommitId | None:
         if sale not in self.memory.state().sales:
             return None
-        commits = self.memory.commits()
-        return CommitId(1, max(commit.seq for commit in commits if sale in sales_of(commit)))
+        for commit in self.memory.commits()[self._known_commits :]:
+            self._known_commits += 1
+            self._last_seqs.update(dict.fromkeys(sales_of(commit), commit.seq))
+        return CommitId(1, self._last_seqs[sale])
 
     async def find_sale(self, sale: SaleKey) -> SaleRead | Failure:
         self.reads[sale.sale_id] += 1

@@ -1,0 +1,81 @@
+"""Server objects that no path ends, and whose failures are noticed."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import grpc
+import pytest
+from grpc.aio import AioRpcError
+
+from inventory_service.rpc.accepting import AcceptingServer
+from inventory_service.rpc.call_headers import call_headers
+from tests.http2_frames import START, whole_call
+from tests.http2_frames import call_headers as headers_of
+from tests.waiting import LONG_S, eventually
+
+HEADERS = (("x-request-id", "4711"),)
+
+
+async def request_id(_request: bytes, _context: Any) -> bytes:
+    """The method of the server: it answers with a header of its call."""
+    return str(dict(call_headers.get())["x-request-id"]).encode()
+
+
+@asynccontextmanager
+async def serving(kind: type[AcceptingServer] = AcceptingServer) -> AsyncIterator[tuple[AcceptingServer, int]]:
+    """A server object with one method, and its port."""
+    server = kind({"/a.Service/RequestId": grpc.unary_unary_rpc_method_handler(request_id)}, ())
+    port = server.bind("127.0.0.1:0")
+    await server.start()
+    try:
+        yield server, port
+    finally:
+        await server.stop(None)
+
+
+async def ask(port: int, path: str = "/a.Service/RequestId") -> bytes:
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        call: Any = channel.unary_unary(path)
+        return bytes(await call(b"", metadata=HEADERS, timeout=LONG_S))
+
+
+async def test_a_call_finds_its_method_and_its_headers() -> None:
+    """One of another method is UNIMPLEMENTED, as of any gRPC server."""
+    async with serving() as (_, port):
+        assert await ask(port) == b"4711"
+        with pytest.raises(AioRpcError, match="UNIMPLEMENTED"):
+            await ask(port, "/a.Service/Other")
+        assert await ask(port) == b"4711"
+
+
+async def test_no_path_ends_it() -> None:
+    """It answers a call whose path is not UTF-8 as one of a method that it has not, and the next call too."""
+    async with serving() as (server, port):
+        for _ in range(3):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(START + whole_call(headers_of(b"/a.Service/\xff\xfe")))
+            answer = b""
+            async with asyncio.timeout(LONG_S):
+                while b"Method not found" not in answer and b"grpc-status" not in answer:
+                    answer += await reader.read(1000)
+            writer.transport.abort()
+
+        assert await ask(port) == b"4711"
+        server.raise_if_failed()
+
+
+class Broken(AcceptingServer):
+    """Its method's calls cannot be accepted."""
+
+    async def _request_registered_call(self, _method: bytes) -> Any:
+        raise OSError("broken")
+
+
+async def test_a_loop_that_has_ended_is_noticed() -> None:
+    """Its calls would wait for ever; the process is to end instead."""
+    async with serving(Broken) as (server, _):
+        await eventually(lambda: server._failure)
+        with pytest.raises(OSError, match="broken"):
+            server.raise_if_failed()
