@@ -1,6 +1,7 @@
 """Connections that break HTTP/2's rules harm themselves alone: other callers are served, and no traceback is logged."""
 
 import asyncio
+import gzip
 import time
 from collections.abc import Mapping
 
@@ -39,6 +40,12 @@ RESETS = b"".join(
 def three_calls(path: bytes, *more: tuple[bytes, bytes], message: bytes = EMPTY_MESSAGE) -> bytes:
     """Whole calls on one connection."""
     return b"".join(whole_call(call_headers(path, *more), message, stream) for stream in (1, 3, 5))
+
+
+def compressed(message: bytes) -> bytes:
+    """A message as gRPC compresses it, with its prefix."""
+    packed = gzip.compress(message)
+    return b"\1" + len(packed).to_bytes(4) + packed
 
 
 PATHS: Mapping[str, bytes] = {
@@ -81,6 +88,10 @@ BORNE: Mapping[str, bytes] = {
         f"a call of {path.decode()} that cannot be read": START + three_calls(path, message=b"\0\0\0\0\2\xff\xff")
         for path in (HEALTH + b"Check", HEALTH + b"Watch", REFLECTION, SERVICE + b"Reserve", SERVICE + b"StreamReserve")
     },
+    "a message that is too large once it is decompressed": START
+    + three_calls(SERVICE + b"GetSale", (b"grpc-encoding", b"gzip"), message=compressed(bytes(8 * 2**20))),
+    "a message that cannot be decompressed": START
+    + three_calls(SERVICE + b"GetSale", (b"grpc-encoding", b"gzip"), message=b"\1\0\0\0\3abc"),
     "a header that is not UTF-8": START + three_calls(SERVICE + b"GetSale", (b"authorization", b"Bearer \xff")),
     **{f"a call of {what}": START + three_calls(path) for what, path in PATHS.items()},
 }

@@ -3,11 +3,15 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any
 
 import grpc
 import pytest
 from grpc.aio import AioRpcError
+from holdfast.testing.clock import Clock
+from holdfast.testing.construction import build
+from holdfast.testing.failures import Failures
 
 from inventory_service.rpc.accepting import AcceptingServer
 from inventory_service.rpc.call_headers import call_headers
@@ -79,3 +83,19 @@ async def test_a_loop_that_has_ended_is_noticed() -> None:
         await eventually(lambda: server._failure)
         with pytest.raises(OSError, match="broken"):
             server.raise_if_failed()
+
+
+class Ended:
+    """A server object of which a loop has ended."""
+
+    def raise_if_failed(self) -> None:
+        raise OSError("broken")
+
+
+async def test_a_server_ends_with_what_has_ended_a_loop() -> None:
+    """So its process does, and whatever supervises it starts another."""
+    server: Any = build(Clock(None), Failures(), lambda _name, _request: None, 1, timedelta(days=1)).server
+    server._servers = [Ended()]
+
+    with pytest.raises(OSError, match="broken"):
+        await asyncio.wait_for(server.watch(), LONG_S)
