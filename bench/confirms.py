@@ -25,7 +25,7 @@ from holdfast_bench.load import SKU
 
 from bench.arguments import parser_of
 from bench.builds import ACCEPTED
-from bench.programs import READY, ProgramFailed, ready_helper
+from bench.programs import READY, ProgramFailed, ready_process
 
 BATCH = 500
 TIMEOUT_S = 20.0  # for each confirm
@@ -44,7 +44,7 @@ class Confirmed:
 def confirming(address: str, per_s: float, seconds: float) -> Iterator[Confirmed]:
     """Confirm for so long from the beginning of the block on; the holds are made before."""
     command = ("bench.confirms", address, str(per_s), str(seconds))
-    with ready_helper(*command, within_s=TIMEOUT_S + seconds) as process:
+    with ready_process(*command, within_s=TIMEOUT_S + seconds) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         process.stdin.close()

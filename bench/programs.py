@@ -55,7 +55,7 @@ def running(checkout: Path, log: Path, *arguments: str, **settings: str) -> Iter
 
 
 @contextmanager
-def ready_helper(*arguments: str, within_s: float) -> Iterator["subprocess.Popen[bytes]"]:
+def ready_process(*arguments: str, within_s: float) -> Iterator["subprocess.Popen[bytes]"]:
     """A module of this checkout that works beside a load, once it has printed READY; it ends within so long.
 
     The block, or its end, closes its input.

@@ -25,7 +25,7 @@ from bench.failures import exit_code_of
 from bench.loads import Measured, ReserveCalls, server_table, undisturbed
 from bench.machine import ROOT, machine_and_commit
 from bench.process_use import resident_kib
-from bench.programs import READY, ready_helper
+from bench.programs import READY, ready_process
 from bench.rounds import rotated, take_after_warm_up
 from bench.unread_watch import open_unread_watch
 
@@ -114,7 +114,7 @@ def parsed() -> argparse.Namespace:
 def watching(address: str, watches: int) -> Iterator["subprocess.Popen[bytes]"]:
     """A process whose watches of the sale have all had their first message; it then says how many they were sent."""
     command = ("bench.watchers", "--watch", address, "--watches", str(watches))
-    with ready_helper(*command, within_s=CLOSING_S) as process:
+    with ready_process(*command, within_s=CLOSING_S) as process:
         yield process
 
 

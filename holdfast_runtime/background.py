@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from functools import partial
 
 import structlog
 
@@ -24,6 +23,5 @@ async def keep_running(run: Callable[[], Awaitable[None]]) -> None:
             if clock() - began >= STABLE_S:
                 backoff.reset()
             delay_s = backoff.take()
-            work = run.func if isinstance(run, partial) else run
-            log.exception("background_work_failed", work=work.__qualname__, again_in_s=round(delay_s, 1))
+            log.exception("background_work_failed", work=run.__qualname__, again_in_s=round(delay_s, 1))
             await asyncio.sleep(delay_s)

@@ -45,11 +45,11 @@ def configure_logging(process: str, level: str, form: str, silent: Sequence[str]
 
 
 def hide_values_of_grpc(record: logging.LogRecord) -> bool:
-    """A filter that lets gRPC log its sentences only: it logs a header that it cannot decode, be it a token or not.
+    """A filter that hides the value of a header that gRPC cannot decode, be it a token or not, wherever it logs one.
 
     Only callers cause such records, so they are no errors, and their tracebacks say nothing.
     """
-    if record.name.partition(".")[0] == "grpc" and record.args:
+    if record.name.partition(".")[0] == "grpc" and str(record.msg).startswith("Invalid encoding"):
         record.msg, record.args, record.exc_info = str(record.msg).replace("%s", "[not shown]"), (), None
         record.levelno = min(record.levelno, logging.WARNING)
         record.levelname = logging.getLevelName(record.levelno)

@@ -62,7 +62,7 @@ local function open_asked_sale()
   return sale
 end
 
-local function change(sale)
+local function judge_change(sale)
   if not sale.settings then return {'NO_SALE'} end
   local record = record_of(sale, id)
   if not record or is_unknown(record) then return {'NO_RECORD', shard.epoch, shard.seq} end
@@ -77,7 +77,7 @@ local function change(sale)
   return record_reply(shard, sale, 'MOVED', record)
 end
 
-local result = change(open_asked_sale())
+local result = judge_change(open_asked_sale())
 commit(shard)
 write_attempts(shard)
 return reply_of(shard, result)

@@ -79,8 +79,8 @@ end
 
 local function count_items(sale)
   local items = 0
-  for _, field in ipairs(redis.call('HKEYS', sale.key)) do
-    if string.sub(field, 1, 5) == 'item:' then items = items + 1 end
+  for _, name in ipairs(redis.call('HKEYS', sale.key)) do
+    if string.sub(name, 1, 5) == 'item:' then items = items + 1 end
   end
   return items
 end

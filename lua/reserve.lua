@@ -8,7 +8,8 @@ ARGV   1 observed  2 latest  3 commits that the outbox may hold; 0: nothing new,
        then the id of each request; then per terms  number of the sale, and the fingerprint (lib/record.lua) without a buyer
        then for a replay  HOLD | SELL  what becomes of the units; it is the only request, and has no ttl
 Reply  {now, epoch, seq, settled epoch, settled seq, result, ..}, one result a request, the first that applies; only HELD
-       and the holds taken back on the way write; and attempts, where the sale limits them. `seen` is the seq of the last commit that the answer has seen.
+       and the holds taken back on the way write; and attempts, where the sale limits them. `seen` is the seq of the last
+       commit that the answer has seen.
        CALL_AGAIN         more holds of the sale are overdue than one call takes back; its later requests say so too
        REPLAYED, record   this id and fingerprint were seen   ENDED, record, seen  so they were; the claim has ended
        ID_REUSED          this id, another fingerprint       NO_SALE / NO_ITEM, sku
@@ -118,7 +119,7 @@ local function judge_repeat(its_terms, at)
 end
 
 -- Whether the sale has all these items, and holds if a ttl is asked for.
-local function has_names(its_terms)
+local function are_names_known(its_terms)
   local sale, lines = its_terms.sale, its_terms.lines
   for at = 1, #lines do
     if not sale.items[lines[at].sku] then return false end
@@ -205,7 +206,7 @@ end
 
 read_requests()
 load_sales()
-for number = 1, #terms do terms[number].has_names = has_names(terms[number]) end
+for number = 1, #terms do terms[number].has_names = are_names_known(terms[number]) end
 local results = {}
 for at = 1, count do
   local its_terms, result = terms[numbers[at]], nil

@@ -26,6 +26,7 @@ class AcceptingServer(cygrpc.AioServer):  # type: ignore[misc]
         self.add_registered_method_handlers(dict(methods))
         self._methods = methods
         self._tasks: set[asyncio.Task[None]] = set()  # the event loop itself keeps no reference
+        self._loops: set[asyncio.Task[None]] = set()  # of these, those that accept calls
         self._stopped: asyncio.Future[None] = self._own_loop.create_future()
         self._failure: BaseException | None = None
 
@@ -38,8 +39,12 @@ class AcceptingServer(cygrpc.AioServer):  # type: ignore[misc]
         return port
 
     async def stop(self, grace_s: float | None) -> None:
-        """As of any server of `grpc.aio`."""
+        """As of any server of `grpc.aio`, which alone would wait for a loop that has ended by an exception."""
+        if self.is_running() and self._failure is not None and not self._stopped.done():
+            self._stopped.set_exception(cygrpc._RequestCallError())
         await self.shutdown(grace_s)
+        if self._loops:  # or what gRPC still tells them would meet a closed event loop
+            await asyncio.wait(self._loops)
 
     def raise_if_failed(self) -> None:
         """Raise what has ended the loop of a method, if anything has: its calls are accepted no longer."""
@@ -50,7 +55,9 @@ class AcceptingServer(cygrpc.AioServer):  # type: ignore[misc]
         """Where gRPC asks for the first call of a method, or of none: begin its loop, and return the end of all."""
         accept = self._request_call if method is None else lambda: self._request_registered_call(method)
         name = "" if method is None else method.decode()
-        self._begin(self._accept_calls(name, accept)).add_done_callback(self._loop_ended)
+        accepting = self._begin(self._accept_calls(name, accept))
+        accepting.add_done_callback(self._loop_ended)
+        self._loops.add(accepting)
         return self._stopped
 
     async def _accept_calls(self, name: str, accept: Accept) -> None:

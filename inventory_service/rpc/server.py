@@ -28,14 +28,13 @@ from inventory_service.rpc.tls import server_credentials
 LARGEST_MESSAGE = 4 * 1024 * 1024
 LARGEST_METADATA = 16 * 1024  # a token may have 8 KiB; by default gRPC refuses some of the calls with that much
 CONNECTION_AGE_MS = 300_000  # so that callers find new servers
-CONNECTION_GRACE_MS = (
-    300_000  # for what is under way then; gRPC cuts what takes longer, which no call and no stream does
-)
+CONNECTION_GRACE_MS = 300_000  # for what is under way then, which gRPC cuts if it takes longer; no call or stream does
 # Clients and proxies ping each ten seconds, so that nothing on the way drops an idle connection; by default gRPC ends
 # a connection without calls that is pinged more than once in two hours.
 MIN_PING_INTERVAL_MS = 5_000
-# Calls that arrived and were not accepted yet, of one server object. Above the first number, by default 1,000, gRPC
-# ends some as CANCELLED, which leaves their outcome unknown; above the second it ends all. The slots decide before.
+# Calls of one method that arrived at one server object and were not accepted yet. Above the first number, by default
+# 1,000, gRPC ends some as CANCELLED, which leaves their outcome unknown; above the second it ends all. The slots decide
+# before.
 MOST_PENDING, MOST_PENDING_AT_ALL = 10_000, 20_000
 PROBE_INTERVAL_S = 1.0  # between two probes of Redis
 FLUSH_S = 1.0  # for responses that are being sent when all calls have ended

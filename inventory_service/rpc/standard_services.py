@@ -20,6 +20,7 @@ from inventory_service.rpc.slots import Slots
 from inventory_service.rpc.status import CallFailed, status_of
 
 MOST_CALLS = 4096  # of each method of these services that a process has open at a time
+MOST_BYTES = 4096  # of a request, which names a service or a symbol
 Context = ServicerContext[Any, Any]
 Behaviour = Callable[[Any, Context], Awaitable[Any]]
 
@@ -50,14 +51,28 @@ def guarded(handler: Handler, most: int = MOST_CALLS) -> Handler:
             return await behaviour(_readable(request), context)
         except CallFailed as failed:
             await context.abort(*status_of(failed))
+        except grpc.aio.AbortError:  # the service has ended the call
+            raise
         except grpc.aio.BaseError as gone:  # the peer is, while a message is written: gRPC cancels this call next
             raise asyncio.CancelledError from gone
         finally:
             slots.in_use -= 1
 
     return MAKE_HANDLER[handler.request_streaming, handler.response_streaming](
-        call, safe_deserializer(handler.request_deserializer), handler.response_serializer
+        call, safe_deserializer(_bounded(handler.request_deserializer)), handler.response_serializer
     )
+
+
+def _bounded(deserialize: Callable[[bytes], Any] | None) -> Callable[[bytes], Any]:
+    """A deserializer of small requests: an open stream keeps its request, and needs no token."""
+    assert deserialize is not None
+
+    def bounded(raw: bytes) -> Any:
+        if len(raw) > MOST_BYTES:
+            raise ValueError(f"more than {MOST_BYTES} bytes")
+        return deserialize(raw)
+
+    return bounded
 
 
 def _readable(request: Any) -> Any:

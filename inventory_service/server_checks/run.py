@@ -1,8 +1,8 @@
 """Runs the checks of all servers at once: for `holdfast doctor`, and again and again beside a server's calls."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 from structlog.typing import FilteringBoundLogger
 
@@ -39,9 +39,11 @@ async def _run_check(check: Check) -> Sequence[CheckResult]:
         return [CheckResult(check.server, "answers", "no", Level.UNKNOWN, f"nothing is known of it: {error}")]
 
 
-async def watch_checks(checks: Sequence[Check], log: FilteringBoundLogger, gauges: ServerCheckGauges) -> None:
-    """Run each check again and again, until cancelled. It only reports: no call waits for it."""
-    await asyncio.gather(*(CheckWatch(check, log, gauges).run() for check in checks))
+def check_watches(
+    checks: Sequence[Check], log: FilteringBoundLogger, gauges: ServerCheckGauges
+) -> list[Callable[[], Coroutine[Any, Any, None]]]:
+    """What runs each check again and again, until cancelled. They only report: no call waits for them."""
+    return [CheckWatch(check, log, gauges).run for check in checks]
 
 
 class CheckWatch:

@@ -56,9 +56,9 @@ class LostCommitsWatch:
 
     async def check(self) -> None:
         """Judge what is pending; what cannot be judged yet stays so. Without a change no server is asked."""
-        changes, self._pending = self._pending, []
-        for change in changes:
+        for change in list(self._pending):
             again = await self._judge(change)
+            self._pending.remove(change)
             if again is not None and again.attempts == MAX_ATTEMPTS:
                 names = {"last": str(change.last), "why": "nothing tells on which commit the new epoch builds"}
                 self._log.error("acknowledged_perhaps_lost", shard=change.shard, epoch=change.epoch, **names)

@@ -87,18 +87,14 @@ class TokenRevocations:
             async with asyncio.timeout(START_S):
                 await asyncio.gather(self.read_stream(), self.read_table())
 
-    async def run(self) -> None:
-        """Read both for ever; neither waits for the other."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._read_stream_forever())
-            group.create_task(self._read_table_forever())
-
-    async def _read_stream_forever(self) -> None:
+    async def read_stream_forever(self) -> None:
+        """Read the stream again and again, until cancelled."""
         while True:
             await asyncio.sleep(STREAM_INTERVAL_S)
             await self.read_stream()
 
-    async def _read_table_forever(self) -> None:
+    async def read_table_forever(self) -> None:
+        """Read the table again and again, until cancelled."""
         while True:
             await asyncio.sleep(TABLE_INTERVAL_S if self.has_read_table else TABLE_RETRY_S)
             await self.read_table()

@@ -49,7 +49,7 @@ from inventory_service.rpc.server import Server
 from inventory_service.rpc.servicers import AdminServicer, Servicer
 from inventory_service.rpc.stream_life import StreamLife
 from inventory_service.rpc.stream_tokens import StreamTokens
-from inventory_service.server_checks.run import watch_checks
+from inventory_service.server_checks.run import check_watches
 from inventory_service.service.archive_fallback import ArchiveFallback
 from inventory_service.service.batcher import Batcher
 from inventory_service.service.blocked_buyers import BlockedBuyers
@@ -132,9 +132,10 @@ async def serve_here(settings: Settings, worker: int | None = None) -> int:
         if keys:
             warn_unless_read(revocations)
         await listen(server, settings, tls, worker, instruments.metrics_url)
-        watches = [observer.run, lost_commits.run, revocations.run, *tls.watches(), *([keys.run] if keys else [])]
+        watches = [observer.run, lost_commits.run, revocations.read_stream_forever, revocations.read_table_forever]
+        watches += [*tls.watches(), *([keys.run] if keys else [])]
         if worker is None:  # a supervisor checks the servers for all of its workers
-            watches.append(partial(watch_checks, server_checks, log, check_gauges))
+            watches += check_watches(server_checks, log, check_gauges)
         await _until_signal(server, watches, received, settings.drain_s, is_worker=worker is not None)
     log.info("stopped")
     return 0

@@ -6,7 +6,6 @@ import signal
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from functools import partial
 from typing import Annotated
 
 import structlog
@@ -21,7 +20,7 @@ from holdfast_runtime.settings import PREFIX
 from holdfast_runtime.signals import first_to_end, signals
 from inventory_service import metrics
 from inventory_service.rpc.server import cannot_listen
-from inventory_service.server_checks.run import watch_checks
+from inventory_service.server_checks.run import check_watches
 from inventory_service.settings import MOST_WORKERS, Settings
 from inventory_service.wiring.authentication import token_keys
 from inventory_service.wiring.listening import log_listening, not_listening
@@ -74,12 +73,12 @@ async def supervise(settings: Settings, count: int, *, insecure: bool) -> int:
         address = _reserve(settings, kept)
         supervisor = Supervisor(count, _command(), {**os.environ, **_changed(settings, address, insecure=insecure)})
         registry = new_registry()
-        checking = partial(watch_checks, checks(settings), log, metrics.ServerCheckMetrics(registry))
+        watches = check_watches(checks(settings), log, metrics.ServerCheckMetrics(registry))
         publish(settings.metrics_listen, WorkersMetrics(registry, supervisor, RULES), WorkersHealth(supervisor))
         running = asyncio.create_task(supervisor.run())
         beside = [
             asyncio.create_task(_log_listening(supervisor, settings, address, tls, count)),
-            asyncio.create_task(keep_running(checking)),
+            *(asyncio.create_task(keep_running(watch)) for watch in watches),
         ]
         if await first_to_end(_end_of(running), received.get()):
             code = await running

@@ -95,7 +95,7 @@ def _get(url: str, path: str) -> Response | None:
         connection.request("GET", path)
         response = connection.getresponse()
         return Response(response.status, response.read().decode())
-    except (OSError, HTTPException):
+    except (OSError, HTTPException, UnicodeDecodeError):
         return None
     finally:
         connection.close()

@@ -22,8 +22,8 @@ local function text_head(form, length)
   return head
 end
 
--- As `bytes_from_record` packs it; the fingerprint is buyer and terms: without a reason ('\0') and a note ('\160', a text of length 0). To pack a text costs more
--- than to put its head before it.
+-- As `bytes_from_record` packs it, without a reason ('\0') and a note ('\160', a text of length 0); the fingerprint is buyer
+-- and terms. To pack a text costs more than to put its head before it.
 local function new_record(form, index, buyer, terms, claim)
   local packed, heads, length = index < 128 and string.char(index) or cmsgpack.pack(index), form.texts, #buyer + #terms
   return form.record .. packed .. form.position .. packed .. '\0' .. (heads[length] or text_head(form, length)) .. buyer

@@ -28,21 +28,21 @@ local function named_quantity(request, sku, all)
   return request.lines[sku] or 0
 end
 
--- Whether a request names more than these units have in `field`, where a SKU that is not claimed has none.
-local function names_more(request, units, field)
+-- Whether a request names more than these units have in `column`, where a SKU that is not claimed has none.
+local function names_more(request, units, column)
   local most = {}
-  for _, line in ipairs(units) do most[line.sku] = line[field] end
+  for _, line in ipairs(units) do most[line.sku] = line[column] end
   for sku, quantity in pairs(request.lines or {}) do
     if quantity > (most[sku] or 0) then return true end
   end
   return false
 end
 
-local function with_field(units, field, value_of)
+local function with_field(units, column, value_of)
   local changed = {}
   for at, line in ipairs(units) do
     changed[at] = {sku = line.sku, quantity = line.quantity, sold = line.sold, came_back = line.came_back}
-    changed[at][field] = value_of(line)
+    changed[at][column] = value_of(line)
   end
   return changed
 end

@@ -2,8 +2,8 @@
 -- For each sale of a call there are four KEYS more, behind those of its shard:
 --   sale          hash: `settings` (packed), and an `item:<sku>` for each item: "available held sold", and for a limited
 --                 item the units of it that one buyer may have; `at`, the commit that changed the sale or one of its
---                 reservations last, "epoch-seq", not there after a load; and `due`, in ms, so that few calls need the
---                 zset `due`, by which the sale is due then or, after a load, sooner. Without it the sale may be due any time
+--                 reservations last, "epoch-seq", not there after a load; and `due`, a moment in ms: the zset `due` has
+--                 the sale at this moment, or earlier after a load. Where the field is missing, nothing is known
 --   reservations  hash: id -> record (packed)
 --   expiry        zset: id of a hold -> when it ends, in ms
 --   buyers        hash: buyer -> "held sold", in units; and buyer/sku -> the same of a limited item

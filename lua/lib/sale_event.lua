@@ -12,8 +12,8 @@ local function sale_changed_event(settings, said, added)
 end
 
 -- One `Event`: a StockAdjusted; `asked` has all but what was made of it.
-local function stock_adjusted_event(asked, change, total_after)
-  return field(0x12, field(0x22, asked .. struct.pack('<Bi8BI8', 0x59, change, 0x61, total_after)))
+local function stock_adjusted_event(asked, change, total)
+  return field(0x12, field(0x22, asked .. struct.pack('<Bi8BI8', 0x59, change, 0x61, total)))
 end
 
 -- One `Event`: a SaleLeft, of which all bytes are given.

@@ -55,7 +55,9 @@ local function shard_error(meta)
   if not meta.epoch then return {'SHARD', 'BLANK', ''} end
   if meta.takeover_token then return {'SHARD', 'IN_TAKEOVER', ''} end
   if meta.owner ~= read_identity() then return {'SHARD', 'NOT_OWNED', ''} end
-  if meta.head ~= ARGV[1] and went_back(meta) then return {'SHARD', 'WENT_BACK', string.format('%.0f-%.0f', meta.epoch, meta.seq)} end
+  if meta.head ~= ARGV[1] and went_back(meta) then
+    return {'SHARD', 'WENT_BACK', string.format('%.0f-%.0f', meta.epoch, meta.seq)}
+  end
   return nil
 end
 

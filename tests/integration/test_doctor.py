@@ -317,9 +317,8 @@ async def test_a_setting_that_is_changed_later_is_exported(
     redis, registry = start_valkey().address, CollectorRegistry()
     settings = Settings(redis_url=redis, shards=PARTITIONS)
     checks = server_checks.checks(settings)[:1]
-    watching = asyncio.create_task(
-        checks_run.watch_checks(checks, structlog.get_logger(), metrics.ServerCheckMetrics(registry))
-    )
+    (watch,) = checks_run.check_watches(checks, structlog.get_logger(), metrics.ServerCheckMetrics(registry))
+    watching = asyncio.create_task(watch())
 
     def is_exported(value: float) -> bool:
         """The gauge has this value."""

@@ -74,8 +74,8 @@ class Installation:
         revocations = token_revocations(settings, instruments, ledger)
         server = build_server(settings, instruments, ledger, ObservedHeads(), revocations)
         await revocations.start()
-        reading = asyncio.create_task(revocations.run())
-        self._stack.callback(reading.cancel)
+        for read in (revocations.read_stream_forever, revocations.read_table_forever):
+            self._stack.callback(asyncio.create_task(read()).cancel)
         self._stack.push_async_callback(ledger.close)
         address = await server.start("127.0.0.1:0")
         self._stack.push_async_callback(server.stop)

@@ -131,12 +131,14 @@ async def test_an_entry_of_another_program_is_skipped(connections: RedisConnecti
     await redis.xadd(REVOCATIONS_KEY, {"greeting": b"\xff"})
     await redis.xadd(REVOCATIONS_KEY, {"tenant": "acme"})
     await stream.add(of_token("t-0")._replace(reason="a\0b"))  # which no text of PostgreSQL can have
+    await stream.add(of_token("t-0")._replace(create_ms=10**17))  # which is no moment
+    await stream.add(of_subject(10**12))
     await stream.add(of_token("t-1"))
 
     with capture_logs() as logged:
         assert [entry.name for entry in await stream.new()] == ["t-1"]
 
-    assert [line["event"] for line in logged] == ["revocation_unreadable"] * 3
+    assert [line["event"] for line in logged] == ["revocation_unreadable"] * 5
 
 
 async def test_a_row_is_added_once_and_a_subject_has_its_latest_moment(table: LedgerRevocations) -> None:

@@ -1,5 +1,6 @@
 """What every unit test leaves as it was."""
 
+import logging
 import signal
 from collections.abc import Iterator
 
@@ -19,7 +20,13 @@ def signal_handlers() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def log_configuration() -> Iterator[None]:
-    """A command that a test runs in this process configures its log, which would leave out lines of later tests."""
-    configuration = structlog.get_config()
+    """A command that a test runs in this process configures its log: later tests would lack lines, or have more."""
+    configuration, root = structlog.get_config(), logging.getLogger()
+    level = root.level
     yield
     structlog.configure(**configuration)
+    structlog.contextvars.clear_contextvars()
+    root.setLevel(level)
+    for handler in root.handlers[:]:
+        if type(handler) is logging.StreamHandler:  # pytest's own are of other types
+            root.removeHandler(handler)

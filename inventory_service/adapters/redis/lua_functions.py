@@ -65,7 +65,10 @@ def _with_places(text: str, places: dict[str, int]) -> str:
 
     def place(found: re.Match[str]) -> str:
         name, bracket, _ = found[0].partition("(")
-        return f"F[{places[name]}](" if bracket and name in places else found[0]
+        if name not in places:
+            return found[0]
+        assert bracket, f"{name} is a function, which can only be called, and no variable has its name"
+        return f"F[{places[name]}]("
 
     return _NAME.sub(place, text)
 

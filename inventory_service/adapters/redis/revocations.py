@@ -16,6 +16,7 @@ from inventory_service.domain.shards import RedisUnavailable
 
 ENTRIES_AT_ONCE = 1000
 RENEWAL_INTERVAL_S = 10.0  # a Redis that lost its address still answers, and no reply says so
+LAST_S = 253_402_300_800  # the end of the year 9999, in seconds since 1970
 EntryId = tuple[int, int]
 FIRST: EntryId = (0, 0)  # below that of every entry
 log = structlog.get_logger()
@@ -94,14 +95,14 @@ def _revocations_in(entries: Iterable[Any]) -> Iterable[Revocation]:
         try:
             texts = [_text(part) for part in fields]
             values = dict(zip(texts[::2], texts[1::2], strict=True))
-            before = values["issued_before_s"]
+            before_s, create_ms = values["issued_before_s"], _moment(values["create_ms"], 1000)
             yield Revocation(
                 tenant=values["tenant"],
                 name=values["name"],
-                issued_before_s=int(before) if before else None,
+                issued_before_s=_moment(before_s, 1) if before_s else None,
                 reason=values["reason"],
                 actor=values["actor"],
-                create_ms=int(values["create_ms"]),
+                create_ms=create_ms,
             )
         except (KeyError, ValueError) as error:
             log.error("revocation_unreadable", entry=entry_id.decode(), error=repr(error))
@@ -112,3 +113,11 @@ def _text(part: bytes) -> str:
     if b"\0" in part:
         raise ValueError("a NUL in a text")
     return part.decode()
+
+
+def _moment(text: str, units_a_second: int) -> int:
+    """Since 1970; ValueError if it lies beyond the year 9999, where neither Python nor an API's moment goes."""
+    moment = int(text)
+    if not 0 <= moment < LAST_S * units_a_second:
+        raise ValueError(f"{moment} is no moment")
+    return moment

@@ -85,6 +85,31 @@ async def test_a_loop_that_has_ended_is_noticed() -> None:
             server.raise_if_failed()
 
 
+class WhollyBroken(Broken):
+    """Nor can calls of any other method."""
+
+    async def _request_call(self) -> Any:
+        raise OSError("broken")
+
+
+async def test_a_server_stops_although_all_of_its_loops_have_ended() -> None:
+    """Or the process that is to be replaced would not end."""
+    async with serving(WhollyBroken) as (server, _):
+        await eventually(lambda: server._failure)
+
+        await asyncio.wait_for(server.stop(None), LONG_S)
+
+
+async def test_a_server_has_stopped_only_when_all_of_its_loops_have_ended() -> None:
+    """Another event loop of this thread would be told of their ends later, which fails and is logged."""
+    async with serving() as (server, port):
+        assert await ask(port) == b"4711"
+        await server.stop(None)
+
+        assert len(server._loops) == 2
+        assert all(loop.done() for loop in server._loops)
+
+
 class Ended:
     """A server object of which a loop has ended."""
 

@@ -6,7 +6,7 @@ from typing import Any
 import grpc
 from grpc_health.v1.health_pb2 import HealthCheckRequest
 
-from inventory_service.rpc.standard_services import guarded
+from inventory_service.rpc.standard_services import MOST_BYTES, guarded
 from tests.unit.inventory_service.rpc.wrapped_calls import Aborted, FakeContext
 from tests.waiting import eventually
 
@@ -38,6 +38,17 @@ async def test_more_than_so_many_streams_are_overloaded() -> None:
     may_end.set()
     assert [await one for one in open_ones] == ["done", "done"]
     assert await outcome(call, b"") == "done"
+
+
+async def test_a_large_request_is_unreadable() -> None:
+    """A stream that is open keeps it."""
+
+    async def watch(_request: Any, _context: Any) -> None: ...
+
+    call = guarded(grpc.unary_stream_rpc_method_handler(watch, HealthCheckRequest.FromString))
+
+    assert await outcome(call, HealthCheckRequest(service="a" * 200).SerializeToString()) == "done"
+    assert await outcome(call, HealthCheckRequest(service="a" * MOST_BYTES).SerializeToString()) == "UNREADABLE"
 
 
 async def test_bytes_that_are_no_request_are_unreadable() -> None:

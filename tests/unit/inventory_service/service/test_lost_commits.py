@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import cast
 
+import pytest
 import structlog
 from structlog.testing import capture_logs
 
@@ -22,6 +23,7 @@ class Servers:
         self.in_ledger: Mapping[int, CommitId] | None = {10: CommitId(0, 0)}
         self.counted: list[tuple[int, int]] = []
         self.asked = 0
+        self.failure: Exception | None = None
         self.watch = LostCommitsWatch(
             cast(Shards, self), self, lambda *counted: self.counted.append(counted), structlog.get_logger()
         )
@@ -29,6 +31,8 @@ class Servers:
 
     async def status(self, shard: int) -> ShardStatus:
         self.asked += 1
+        if self.failure:
+            raise self.failure
         if self.in_redis is None:
             raise RedisUnavailable
         epoch, base = self.in_redis
@@ -121,3 +125,18 @@ async def test_a_loss_that_nothing_can_tell_of_is_logged() -> None:
 
     assert [entry["event"] for entry in logged] == ["acknowledged_perhaps_lost"]
     assert (logged[0]["last"], servers.counted) == ("10-100", [])
+
+
+async def test_a_change_that_could_not_be_judged_for_a_bug_is_judged_later() -> None:
+    """And so is whatever came behind it."""
+    servers = Servers()
+    await servers.observe(10, 100)
+    servers.in_redis = 20, CommitId(10, 97)
+    servers.failure = ValueError("a bug")
+    with pytest.raises(ValueError, match="a bug"):
+        await servers.observe(20, 4)
+
+    servers.failure = None
+    await servers.watch.check()
+
+    assert servers.counted == [(SHARD, 3)]

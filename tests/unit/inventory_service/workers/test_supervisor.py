@@ -28,6 +28,17 @@ def of_shells(script: str, count: int = 2) -> Supervisor:
     return Supervisor(count, ["sh", "-c", script, "worker"], os.environ)
 
 
+def beside_one_that_serves(script: str, folder: Path) -> str:
+    """The script of two workers: the first serves, and the other one runs `script` once `let_fail` was called."""
+    return f"if [ $1 = 1 ]; then {SERVE}; fi; until [ -e {folder}/serves ]; do sleep 0.01; done; {script}"
+
+
+async def let_fail(supervisor: Supervisor, folder: Path) -> None:
+    """Have the second worker go on, now that the first one serves."""
+    await eventually(lambda: supervisor.listening)
+    (folder / "serves").touch()
+
+
 @asynccontextmanager
 async def running(supervisor: Supervisor) -> AsyncIterator["asyncio.Task[int]"]:
     """The supervisor's task; its workers are killed at the end."""
@@ -79,19 +90,21 @@ async def test_invalid_settings_end_the_supervisor_at_the_first_start() -> None:
     assert supervisor.restarts == 0
 
 
-async def test_a_worker_that_cannot_start_is_tried_again_while_another_serves() -> None:
+async def test_a_worker_that_cannot_start_is_tried_again_while_another_serves(tmp_path: Path) -> None:
     """A file that is wrong for a while must not end a service that works."""
-    supervisor = of_shells(f"if [ $1 = 1 ]; then {SERVE}; fi; sleep 0.05; exit 2")
+    supervisor = of_shells(beside_one_that_serves("exit 2", tmp_path))
     async with running(supervisor) as task:
+        await let_fail(supervisor, tmp_path)
         await eventually(lambda: supervisor.restarts > MOST_FAILED_STARTS)
 
         assert not task.done()
 
 
-async def test_a_worker_that_took_calls_is_started_again_beside_one_that_never_could() -> None:
+async def test_a_worker_that_took_calls_is_started_again_beside_one_that_never_could(tmp_path: Path) -> None:
     """Although no worker takes calls at that moment."""
-    supervisor = of_shells(f"if [ $1 = 1 ]; then {SERVE}; fi; sleep 0.01; exit 2")
+    supervisor = of_shells(beside_one_that_serves("exit 2", tmp_path))
     async with running(supervisor):
+        await let_fail(supervisor, tmp_path)
         await eventually(lambda: supervisor.listening and supervisor.restarts > 2 * MOST_FAILED_STARTS)
         first = supervisor.listening[1].pid
 
