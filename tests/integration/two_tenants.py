@@ -73,7 +73,8 @@ async def in_redis(url: str, tenant: str) -> dict[str, Any]:
     async with client as redis:
         for key in sorted(await redis.keys("*")):
             if f":{tenant}/".encode() in key:
-                found[key.decode()] = await redis.dump(key)
+                is_hash = await redis.type(key) == b"hash"  # whose order in a dump reading alone may change
+                found[key.decode()] = await redis.hgetall(key) if is_hash else await redis.dump(key)
             elif key.endswith((b":blocked", b":due")):
                 members = await redis.hkeys(key) if key.endswith(b":blocked") else await redis.zrange(key, 0, -1)
                 found[f"{tenant} in {key}"] = sorted(one for one in members if one.startswith(f"{tenant}/".encode()))
