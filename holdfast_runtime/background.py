@@ -19,7 +19,7 @@ async def keep_running(run: Callable[[], Awaitable[None]]) -> None:
         began = clock()
         try:
             return await run()
-        except Exception:
+        except Exception:  # any bug: what runs in the background must not end for good
             if clock() - began >= STABLE_S:
                 backoff.reset()
             delay_s = backoff.take()

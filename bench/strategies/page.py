@@ -42,7 +42,7 @@ def check(page: str, result: Result) -> None:
 
 
 def take(newest: Path, to: Path) -> None:
-    """Copy a result; BadPage if nobody else could repeat it."""
+    """Copy a result; BadPage if it is of a checkout with changes, for it cannot be repeated."""
     if load(newest).origin["commit"].endswith("-dirty"):
         raise BadPage(f"{newest} is of a checkout with changes: commit them, and run the comparison again")
     shutil.copy(newest, to)

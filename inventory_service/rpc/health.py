@@ -15,7 +15,7 @@ Context = ServicerContext[Any, Any]
 
 
 class HealthServicer(health_pb2_grpc.HealthServicer):
-    """The status of each name. A watcher that reads nothing delays nobody else, as in gRPC's own it would."""
+    """The status of each name. A watcher that reads nothing delays no other one, as in gRPC's own it would."""
 
     def __init__(self) -> None:
         self._statuses: dict[str, int] = {}

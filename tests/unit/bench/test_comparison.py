@@ -202,7 +202,7 @@ def test_the_report_of_a_page_is_written_from_its_json() -> None:
 
 
 def test_a_result_of_a_changed_checkout_is_not_taken(tmp_path: Path) -> None:
-    """Nobody could repeat it."""
+    """It cannot be repeated."""
     a_result(commit="0123456789-dirty").save(tmp_path / "newest.json")
 
     with pytest.raises(BadPage, match="is of a checkout with changes"):

@@ -14,10 +14,13 @@ from bench.suite import command_of
     ("command", "elsewhere"),
     [
         ("python -m bench.paired --workers 2", "python -m bench.paired --workers 2"),
-        ("python -m bench.paired --json /tmp/x/lone.json", "python -m bench.paired --json bench/results/lone.json"),
+        (
+            "python -m bench.paired --json other/folder/lone.json",
+            "python -m bench.paired --json bench/results/lone.json",
+        ),
         ("python -m bench.paired --json=lone.json", "python -m bench.paired --json bench/results/lone.json"),
-        ("python -m bench.paired --other /home/me/x --rounds 2", "python -m bench.paired --other PATH --rounds 2"),
-        ("python -m bench.growth --results /tmp/x --rounds 2", "python -m bench.growth --rounds 2"),
+        ("python -m bench.paired --other ../before --rounds 2", "python -m bench.paired --other PATH --rounds 2"),
+        ("python -m bench.growth --results other/folder --rounds 2", "python -m bench.growth --rounds 2"),
     ],
 )
 def test_a_command_has_no_path_of_one_machine(command: str, elsewhere: str) -> None:
@@ -27,7 +30,7 @@ def test_a_command_has_no_path_of_one_machine(command: str, elsewhere: str) -> N
 
 def test_a_command_has_the_options_of_its_run(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without them it would repeat another one."""
-    monkeypatch.setattr("sys.argv", ["paired", "--rounds", "3", "--json", "/tmp/p.json"])
+    monkeypatch.setattr("sys.argv", ["paired", "--rounds", "3", "--json", "other/p.json"])
 
     assert command_line("bench.paired") == "python -m bench.paired --rounds 3 --json bench/results/p.json"
 
@@ -47,7 +50,7 @@ def test_results_are_taken_by_name_or_all(tmp_path: Path) -> None:
     """Those of earlier versions too, whose commands had paths."""
     docs = tmp_path / "docs"
     for name in ("lone", "paired"):
-        write_result(tmp_path / f"{name}.json", {"command": f"python -m bench.paired --json /tmp/{name}.json", "x": 1})
+        write_result(tmp_path / f"{name}.json", {"command": f"python -m bench.paired --json other/{name}.json", "x": 1})
 
     take_results(tmp_path, docs, ["lone"])
     assert list(read_results(docs)) == ["lone"]
