@@ -100,13 +100,17 @@ def read_report(load: Load, output: str, log: str) -> Report:
 
 
 def since_due_us(load: Load, calls: Sequence[Call]) -> Iterator[float]:
-    """How long each call took from when it was due, without those due in the first and the last half second."""
+    """How long each call took from when it was due, without those due in the first and the last half second.
+
+    A connection begins its periods once it is made, which is no call's delay: time counts from the most punctual call.
+    """
     assert load.rate is not None
-    first_us, period_us = min(call.start_us for call in calls), load.connections / load.rate * 1e6
-    for number, call in enumerate(sorted(calls)):
-        due_us = number // load.connections * period_us
-        if LED_S * 1e6 <= due_us < (LED_S + load.seconds) * 1e6:
-            yield max(call.latency_us, call.start_us + call.latency_us - first_us - due_us)
+    period_us = load.connections / load.rate * 1e6
+    due = [(number // load.connections * period_us, call) for number, call in enumerate(sorted(calls))]
+    counted = [(due_us, call) for due_us, call in due if LED_S * 1e6 <= due_us < (LED_S + load.seconds) * 1e6]
+    began_us = min((call.start_us - due_us for due_us, call in counted), default=0.0)
+    for due_us, call in counted:
+        yield max(call.latency_us, call.start_us + call.latency_us - began_us - due_us)
 
 
 def _command(load: Load, body: Path, log: Path) -> list[str]:

@@ -1,20 +1,29 @@
 """Accepts calls by the method that gRPC's core finds for each, so that no path that a caller sends is read in Python.
 
 `grpc.aio` decodes the path of each call whose method is not registered, and a path that is not UTF-8 ends its server
-object for good. Here every method is registered, and a call of any other is answered without a look at its path. This
-replaces one loop of `grpc.aio` and uses names inside gRPC: docs/decisions/accepting.md lists them.
+object for good. Here every method is registered, and a call of any other is answered without a look at its path. Nor is
+the method of a call searched for, which would read all of its headers and leave a reference cycle. This replaces one
+loop of `grpc.aio` and uses names inside gRPC: docs/decisions/accepting.md lists them.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import grpc
 from grpc._cython import cygrpc  # type: ignore[attr-defined]  # gRPC has no types for what is inside
 
-from inventory_service.rpc.call_headers import FoundMethod, Handler
+from inventory_service.rpc.registered import Handler
 
 Accept = Callable[[], Awaitable[Any]]
+Answer = Callable[[Any, asyncio.AbstractEventLoop], Awaitable[None]]  # a call, from its first message on
+_ANSWER: Mapping[tuple[bool, bool], Callable[..., Awaitable[None]]] = {  # by what is a stream: request, response
+    (False, False): cygrpc._handle_unary_unary_rpc,
+    (False, True): cygrpc._handle_unary_stream_rpc,
+    (True, False): cygrpc._handle_stream_unary_rpc,
+    (True, True): cygrpc._handle_stream_stream_rpc,
+}
 
 
 class AcceptingServer(cygrpc.AioServer):  # type: ignore[misc]
@@ -62,7 +71,7 @@ class AcceptingServer(cygrpc.AioServer):  # type: ignore[misc]
 
     async def _accept_calls(self, name: str, accept: Accept) -> None:
         """Begin each call of one method, as gRPC does, until the server stops."""
-        loop, found = self._own_loop, FoundMethod(self._methods.get(name))
+        loop, answer = self._own_loop, _answer(self._methods.get(name))
         while True:
             try:
                 call = await accept()
@@ -72,8 +81,7 @@ class AcceptingServer(cygrpc.AioServer):  # type: ignore[misc]
                 if not self._stopped.done():
                     self._stopped.set_exception(error)  # gRPC's loop waits for this
                 return
-            answering = cygrpc._handle_rpc(name, found, (), call, loop, False)
-            self._begin(cygrpc._schedule_rpc_coro(answering, call, loop, name))
+            self._begin(cygrpc._schedule_rpc_coro(answer(call, loop), call, loop, name))
 
     def _begin(self, work: Any) -> "asyncio.Task[None]":
         task: asyncio.Task[None] = self._own_loop.create_task(work)
@@ -84,3 +92,17 @@ class AcceptingServer(cygrpc.AioServer):  # type: ignore[misc]
     def _loop_ended(self, loop_of_method: "asyncio.Task[None]") -> None:
         if not loop_of_method.cancelled():
             self._failure = self._failure or loop_of_method.exception()
+
+
+def _answer(handler: "Handler | None") -> Answer:
+    """What answers the calls of a method; without a handler, UNIMPLEMENTED."""
+    if handler is None:
+        return lambda call, loop: cygrpc._handle_rpc("", _NoMethods(), (), call, loop, False)
+    return partial(_ANSWER[handler.request_streaming, handler.response_streaming], handler)
+
+
+class _NoMethods:
+    """Takes the place of the methods among which gRPC would search."""
+
+    def resolve_handler(self, _details: grpc.HandlerCallDetails) -> None:
+        """There is none."""

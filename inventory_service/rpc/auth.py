@@ -10,7 +10,6 @@ from grpc.aio import ServicerContext
 from inventory_service.domain.caller import ANYONE, Caller
 from inventory_service.domain.revocations import Revocations
 from inventory_service.domain.tokens import Problem, TenantRejected, TokenRejected, Verifier
-from inventory_service.rpc.call_headers import call_headers
 from inventory_service.rpc.status import CallFailed
 from inventory_service.rpc.token_cache import TokenCache
 from inventory_service.rpc.token_failures import refused, token_failure
@@ -54,7 +53,7 @@ class Authenticator:
         """The caller; CallFailed with TOKEN_INVALID, TOKEN_REVOKED or SCOPE_MISSING."""
         try:
             certified = self._certificates(context) if self._certificates else None
-            header = _authorization() if self._tokens else None
+            header = _authorization(context) if self._tokens else None
             if self._tokens is None or header is None:
                 if certified is None:
                     raise refused(token_failure(TokenRejected(self._missing)))
@@ -68,10 +67,10 @@ class Authenticator:
             raise
 
 
-def _authorization() -> str | None:
+def _authorization(context: ServicerContext[Any, Any]) -> str | None:
     """The one header of that name, or None; gRPC has all names in lower case."""
     found: str | None = None
-    for header in call_headers.get():  # by index: a named tuple, as gRPC makes, is slow to unpack
+    for header in context.invocation_metadata() or ():  # by index: a named tuple, as gRPC makes, is slow to unpack
         if header[0] == "authorization":
             if found is not None:
                 raise refused(token_failure(TokenRejected(Problem.TWO_TOKENS)))

@@ -19,11 +19,11 @@ from inventory_service.domain.results import Failure
 from inventory_service.domain.time_left import caller_leaves
 from inventory_service.rpc.auth import Authenticate, current_caller
 from inventory_service.rpc.bulk_requests import parse_batch, parse_message
-from inventory_service.rpc.call_headers import Handler
 from inventory_service.rpc.methods import METHODS, TIME_LIMIT_S, MethodClass
 from inventory_service.rpc.plain_requests import parse_reserve
 from inventory_service.rpc.rate import CallerRate
 from inventory_service.rpc.refusals import Refusals
+from inventory_service.rpc.registered import Handler
 from inventory_service.rpc.slots import Slots
 from inventory_service.rpc.status import CallFailed, status_of
 from inventory_service.rpc.stream_tokens import StreamTokens

@@ -1,10 +1,11 @@
 """Collects the methods that the generated code registers at a server."""
 
 from collections.abc import Iterable
+from typing import Any, TypeAlias
 
 import grpc
 
-from inventory_service.rpc.call_headers import Handler
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
 
 class MethodsByService(dict[str, dict[str, Handler]]):

@@ -14,13 +14,12 @@ from holdfast.inventory.v1.inventory_service_pb2_grpc import add_InventoryServic
 from holdfast_runtime.ports import exclusive, who_listens
 from inventory_service.domain.server_certificate import ServerCertificate
 from inventory_service.rpc.accepting import AcceptingServer
-from inventory_service.rpc.call_headers import Handler
 from inventory_service.rpc.grpc_threads import made_under_sched_batch
 from inventory_service.rpc.health import NOT_SERVING, SERVING, HealthServicer
 from inventory_service.rpc.health import SERVICE_NAME as HEALTH
 from inventory_service.rpc.middleware import Middleware
 from inventory_service.rpc.reflection import SERVICE_NAME as REFLECTION
-from inventory_service.rpc.registered import MethodsByService
+from inventory_service.rpc.registered import Handler, MethodsByService
 from inventory_service.rpc.servicers import AdminServicer, Servicer
 from inventory_service.rpc.standard_services import standard_methods
 from inventory_service.rpc.tls import server_credentials

@@ -11,11 +11,10 @@ from grpc_reflection.v1alpha import reflection_pb2_grpc
 from holdfast.inventory.v1 import error_reason_pb2 as reasons
 
 from inventory_service.domain.results import Failure
-from inventory_service.rpc.call_headers import Handler
 from inventory_service.rpc.health import HealthServicer
 from inventory_service.rpc.middleware import MAKE_HANDLER, UNPARSABLE, Middleware, safe_deserializer
 from inventory_service.rpc.reflection import ReflectionServicer
-from inventory_service.rpc.registered import MethodsByService
+from inventory_service.rpc.registered import Handler, MethodsByService
 from inventory_service.rpc.slots import Slots
 from inventory_service.rpc.status import CallFailed, status_of
 

@@ -7,7 +7,17 @@ from typing import Any
 import pytest
 from holdfast.inventory.v1 import inventory_service_pb2 as calls
 
-from bench.own_cost import BATCH_CASES, CALLS, CASES, Messages, batch_of, calls_of, finder_of, requests, stream_messages
+from bench.own_cost import (
+    BATCH_CASES,
+    CALLS,
+    CASES,
+    Messages,
+    batch_of,
+    calls_of,
+    handler_of,
+    requests,
+    stream_messages,
+)
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -40,7 +50,7 @@ async def test_every_request_of_a_batch_is_answered(name: str) -> None:
 
 async def test_every_message_of_a_stream_is_answered() -> None:
     """The answers are counted and dropped."""
-    handler = finder_of("StreamReserve")()
+    handler = handler_of("StreamReserve")
     stream = Messages(stream_messages(), handler.request_deserializer)
 
     await handler.stream_stream(stream, stream)

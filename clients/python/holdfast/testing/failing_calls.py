@@ -9,9 +9,9 @@ import grpc
 from grpc.aio import ServicerContext
 
 from holdfast.testing.failures import FailureOrder, Failures
-from inventory_service.rpc.call_headers import Handler
 from inventory_service.rpc.middleware import Middleware
 from inventory_service.rpc.plain_requests import message_of
+from inventory_service.rpc.registered import Handler
 
 Context: TypeAlias = "ServicerContext[Any, Any]"
 Behaviour = Callable[[Any, Context], Awaitable[Any]]

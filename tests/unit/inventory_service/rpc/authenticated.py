@@ -1,13 +1,13 @@
 """An authenticator whose keys, clock and revocations a test has in its hands."""
 
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any
 
 from inventory_service.domain.caller import RESERVE, Caller
 from inventory_service.domain.revocations import Revocations
 from inventory_service.domain.tokens import Problem, TokenRejected
 from inventory_service.rpc.auth import Authenticator, Identify
-from inventory_service.rpc.call_headers import call_headers
 from inventory_service.rpc.status import CallFailed, status_of
 
 NOW_S = 1_800_000_000.0
@@ -69,5 +69,5 @@ def failure_text(failed: CallFailed) -> str:
 
 def context_with(*headers: str, more: Metadata = ()) -> Any:
     """The context of a call with these `authorization` headers; nothing in it but them is looked at."""
-    call_headers.set((("user-agent", "a test"), *(("authorization", header) for header in headers), *more))
-    return None
+    metadata = (("user-agent", "a test"), *(("authorization", header) for header in headers), *more)
+    return SimpleNamespace(invocation_metadata=lambda: metadata)

@@ -1,8 +1,9 @@
 """Server objects that no path ends, and whose failures are noticed."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import gc
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -14,17 +15,16 @@ from holdfast.testing.construction import build
 from holdfast.testing.failures import Failures
 
 from inventory_service.rpc.accepting import AcceptingServer
-from inventory_service.rpc.call_headers import call_headers
-from tests.http2_frames import START, whole_call
-from tests.http2_frames import call_headers as headers_of
+from tests.http2_frames import START, call_headers, whole_call
 from tests.waiting import LONG_S, eventually
 
 HEADERS = (("x-request-id", "4711"),)
+CALLS = 100
 
 
-async def request_id(_request: bytes, _context: Any) -> bytes:
+async def request_id(_request: bytes, context: Any) -> bytes:
     """The method of the server: it answers with a header of its call."""
-    return str(dict(call_headers.get())["x-request-id"]).encode()
+    return str(dict(context.invocation_metadata())["x-request-id"]).encode()
 
 
 @asynccontextmanager
@@ -59,7 +59,7 @@ async def test_no_path_ends_it() -> None:
     async with serving() as (server, port):
         for _ in range(3):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            writer.write(START + whole_call(headers_of(b"/a.Service/\xff\xfe")))
+            writer.write(START + whole_call(call_headers(b"/a.Service/\xff\xfe")))
             answer = b""
             async with asyncio.timeout(LONG_S):
                 while b"Method not found" not in answer and b"grpc-status" not in answer:
@@ -68,6 +68,32 @@ async def test_no_path_ends_it() -> None:
 
         assert await ask(port) == b"4711"
         server.raise_if_failed()
+
+
+async def test_its_calls_leave_no_reference_cycles() -> None:
+    """The collector would stop every call under way while it drops those of thousands of calls."""
+    async with serving() as (_, port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        with collector_off():
+            headers = call_headers(b"/a.Service/RequestId", (b"x-request-id", b"4711"))
+            writer.write(START + b"".join(whole_call(headers, stream=2 * number + 1) for number in range(CALLS)))
+            answers = b""
+            async with asyncio.timeout(LONG_S):
+                while answers.count(b"4711") < CALLS:
+                    answers += await reader.read(10_000)
+            assert gc.collect() < CALLS
+        writer.transport.abort()
+
+
+@contextmanager
+def collector_off() -> Iterator[None]:
+    """Nothing is collected inside the block, and no garbage is there at its beginning."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 class Broken(AcceptingServer):
