@@ -1,11 +1,13 @@
 """The benchmarks' own commands run from end to end in small, and their books are right; no time is asserted."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from bench import h2load
 from bench.machine import ROOT
 from bench.strategies.catalog import HOLDFAST, NAMES
 from bench.strategies.result import HEADLINES, load
@@ -14,6 +16,7 @@ RUN_S = 480.0
 AGREE = "Redis and the ledger agree"
 
 pytestmark = pytest.mark.timeout(500)  # each starts servers of its own
+needs_h2load = pytest.mark.skipif(h2load.missing() is not None, reason=h2load.missing() or "")
 
 
 def output_of(*arguments: str) -> str:
@@ -50,3 +53,17 @@ def test_every_strategy_sells_and_is_killed(tmp_path: Path) -> None:
         assert books.are_clean, name
     assert sum(books.recorded for books in killed.values() if books) > 0
     assert f"{AGREE}: 16 shards, 2 sales" in progress
+
+
+@needs_h2load
+def test_builds_are_compared_in_pairs(tmp_path: Path) -> None:
+    """Both servers of this checkout beside one that does nothing, by h2load, and the audits of both."""
+    file = tmp_path / "paired.json"
+    small = ("--clients", "h2load", "--rounds", "1", "--seconds", "0.3", "--connections", "2", "--streams", "5")
+
+    progress = output_of("bench.paired", *small, "--most-foreign", "1000", "--json", str(file))
+
+    taken = json.loads(file.read_text())["clients"]["h2load"]
+    assert {name for name, loads in taken.items() if isinstance(loads, dict)} == {"no-op", "this", "twin"}
+    assert all(taken[build][kind]["calls_per_s"] > 0 for build in ("this", "twin") for kind in ("accepted", "sold-out"))
+    assert progress.count(AGREE) == 2
