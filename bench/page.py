@@ -70,9 +70,7 @@ def _over_time(table: Mapping[str, Any]) -> Iterator[str]:
     step, whole = table["step_s"], max(1, len(table["ok"]) - 1)  # the last step is not over when the last call ends
     xs = [number * step for number in range(whole)]
     answered = Series("answered", xs, [count / step for count in table["ok"][:whole]])
-    failed = Series("failed", xs, [count / step for count in table["failed"][:whole]])
-    lines = [answered, failed] if any(table["failed"]) else [answered]
-    yield chart("Throughput", "s", "calls/s", lines) + legend([line.name for line in lines])
+    yield chart("Throughput", "s", "calls/s", [answered])
     tails = [Series(name, xs, table[f"{name}_ms"][:whole]) for name in ("p50", "p99")]
     yield chart("Latency over time", "s", "ms", tails) + legend([line.name for line in tails])
 

@@ -106,7 +106,7 @@ async def measured(shape: Shape, build: Build, writers: Mapping[str, int]) -> di
                 await watch.caught_up(CATCH_UP_S)
             caught_up_s = round(max(0.0, time.time() - ended), 2)
     lag = {**watch.lag.figures(figures["over_time"]["start"]), "caught_up_after_s": caught_up_s}
-    processes = {**use.figures(), "ghz": {"cpu_s": use.generator_cpu_s}}
+    processes = {**use.figures(), "ghz": use.generators()}
     return {"versions": await versions(redis_url, dsn), **figures, "ledger_lag": lag, "processes": processes}
 
 

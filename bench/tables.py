@@ -20,21 +20,19 @@ LEAST_SHARE = 0.02  # of a process' CPU, to be named
 
 def shapes_table(results: Mapping[str, Results]) -> list[str]:
     """A row a shape."""
-    columns = ["shape", "calls", "failed", "calls/s", "p50 ms", "p99 ms", "p99.9 ms", "ledger behind, p99 s"]
+    columns = ["shape", "calls", "calls/s", "p50 ms", "p99 ms", "p99.9 ms", "ledger behind, p99 s"]
     columns += ["caught up after, s", "server CPU us/call", "Redis CPU us/call"]
     return head_of(*columns) + [row_of(*_shape_row(results[name])) for name in SHAPES if name in results]
 
 
 def _shape_row(result: Results) -> list[str]:
     latency, lag, calls = result["latency_ms"], result["ledger_lag"], result["calls"]
-    failed = calls - result["codes"]["OK"]
     tails = [f"{latency[name]:.1f}" for name in ("p50", "p99", "p99.9")]
     cpu = [f"{result['processes'][name]['cpu_s'] / calls * 1e6:.0f}" for name in ("serve", "valkey")]
     behind = [f"{lag['p99_s']:.1f}", f"{lag['caught_up_after_s']:.1f}"]
     return [
         result["shape"]["title"],
         f"{calls:,}",
-        f"{failed:,}",
         f"{result['calls_per_s']:,.0f}",
         *tails,
         *behind,
