@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from bench.arguments import parser_of
+from bench.ledger_tables import TABLES as LEDGER_TABLES
+from bench.ledger_tables import goals_table
 from bench.machine import ROOT
 from bench.result_files import RESULTS, Results, read_results, take_results
 from bench.tables import (
@@ -50,6 +52,8 @@ TABLES: Mapping[str, Table] = {
     "options": of_one("options", options_table),
     "growth": of_one("growth", growth_table),
     "profiles": of_one("profiles", profiles_table),
+    "ledger-goals": goals_table,
+    **{name: of_one(name, table) for name, table in LEDGER_TABLES.items()},
     "sources": sources_table,
 }
 
@@ -104,9 +108,10 @@ def main() -> int:
     """Write the tables; the exit code is 1 if a figure outside of them has no JSON."""
     parser = parser_of(__doc__)
     parser.add_argument("--take", nargs="*", metavar="NAME", help="first copy these results, or all, to the docs")
+    parser.add_argument("--alone", action="store_true", help="nothing else ran beside those that are taken")
     arguments = parser.parse_args()
     if arguments.take is not None:
-        take_results(RESULTS, FOLDER, arguments.take)
+        take_results(RESULTS, FOLDER, arguments.take, alone=arguments.alone)
     results = read_results(FOLDER)
     try:
         PAGE.write_text(with_tables(PAGE.read_text(), results))

@@ -67,10 +67,11 @@ def processes_table(results: Mapping[str, Results]) -> list[str]:
 
 def sources_table(results: Mapping[str, Results]) -> list[str]:
     """Where each JSON is from."""
-    rows = head_of("figures", "command", "machine", "commit", "taken")
+    rows = head_of("figures", "command", "machine", "commit", "taken", "other work")
     for name, result in results.items():
         link, command, commit = f"[{name}](performance/{name}.json)", f"`{result['command']}`", f"`{result['commit']}`"
-        rows.append(row_of(link, command, result["machine"], commit, result["taken"][:10]))
+        beside = "none" if result.get("alone") else "some"
+        rows.append(row_of(link, command, result["machine"], commit, result["taken"][:10], beside))
     return rows
 
 
@@ -153,9 +154,14 @@ def _costs(slot: Mapping[str, Any]) -> Iterator[str]:
 
 def _spread(values: Mapping[str, Any], name: str, digits: int) -> str:
     """A median with its quartiles; empty where there is none."""
-    if (found := values.get(name)) is None:
-        return ""
-    return f"{found['median']:.{digits}f} ({found['first']:.{digits}f}-{found['third']:.{digits}f})"
+    found = values.get(name)
+    return "" if found is None else spread_cell(found, digits)
+
+
+def spread_cell(found: Mapping[str, float], digits: int) -> str:
+    """A median with its quartiles."""
+    median, first, third = (f"{found[name]:,.{digits}f}" for name in ("median", "first", "third"))
+    return f"{median} ({first}-{third})"
 
 
 def options_table(options: Results) -> list[str]:
