@@ -1,4 +1,4 @@
-"""Writes the tables of docs/performance.md from the JSONs beside it, and checks that each figure there is from one.
+"""Writes tables and charts of docs/performance.md from the JSONs beside it, and checks that each figure is from one.
 
 A table lies between `<!-- table: NAME -->` and `<!-- end -->`. Any other figure of the page is a link to its place in a
 JSON, for example `[0.84](performance/paired.json#h2load.this.accepted)`, of which it has the digits that it shows.
@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from bench.arguments import parser_of
+from bench.growth_charts import chart_files, chart_links
 from bench.ledger_tables import TABLES as LEDGER_TABLES
 from bench.ledger_tables import goals_table
 from bench.machine import ROOT
@@ -51,6 +52,7 @@ TABLES: Mapping[str, Table] = {
     "beside-noop": beside_noop_tables,
     "options": of_one("options", options_table),
     "growth": of_one("growth", growth_table),
+    "growth-charts": of_one("growth", chart_links),
     "profiles": of_one("profiles", profiles_table),
     "ledger-goals": goals_table,
     **{name: of_one(name, table) for name, table in LEDGER_TABLES.items()},
@@ -113,6 +115,8 @@ def main() -> int:
     if arguments.take is not None:
         take_results(RESULTS, FOLDER, arguments.take, alone=arguments.alone)
     results = read_results(FOLDER)
+    for name, drawn in chart_files(results["growth"]).items():
+        (FOLDER / name).write_text(drawn)
     try:
         PAGE.write_text(with_tables(PAGE.read_text(), results))
         check(PAGE.read_text(), results)

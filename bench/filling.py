@@ -3,13 +3,17 @@
 import asyncio
 from collections.abc import Callable
 
+from holdfast.blocking import BlockingClient
 from holdfast.client import Client
-from holdfast.inventory.v1.inventory_service_pb2 import ReserveRequest
+from holdfast.inventory.v1.inventory_service_pb2 import ConfirmReservationRequest, ReserveRequest
 from holdfast.inventory.v1.reservation_pb2 import Line
 
+from bench import h2load
 from bench.builds import PATIENT
+from bench.failures import BenchmarkFailed
 
 BATCH, BATCHES_AT_ONCE = 500, 4
+CONFIRM_S = 600.0
 
 
 def number_id(number: int) -> str:
@@ -36,3 +40,21 @@ async def hold(
                     assert answer.HasField("reservation"), answer
 
         await asyncio.gather(*(work() for _ in range(BATCHES_AT_ONCE)))
+
+
+def confirm(address: str, sale_id: str, numbers: range) -> None:
+    """Confirm reservations of one unit each whose ids come from numbers; BenchmarkFailed unless as many are sold."""
+    if not numbers:
+        return
+    method = "holdfast.inventory.v1.InventoryService/ConfirmReservation"
+    request = ConfirmReservationRequest(sale_id=sale_id, reservation_id=h2load.PLACEHOLDER)
+    before = units_sold(address, sale_id)
+    h2load.send_each_once(address, method, request.SerializeToString(), numbers, CONFIRM_S)
+    if (sold := units_sold(address, sale_id) - before) != len(numbers):
+        raise BenchmarkFailed(f"{sold} of {len(numbers)} reservations could be confirmed")
+
+
+def units_sold(address: str, sale_id: str) -> int:
+    """How many units of a sale are sold."""
+    with BlockingClient(address, channels=1, retry=PATIENT) as client:
+        return sum(item.sold for item in client.get_sale(sale_id).sale.items)

@@ -66,13 +66,25 @@ def processes_table(results: Mapping[str, Results]) -> list[str]:
 
 
 def sources_table(results: Mapping[str, Results]) -> list[str]:
-    """Where each JSON is from."""
+    """Where each JSON is from; one that several runs have measured has a row a run."""
     rows = head_of("figures", "command", "machine", "commit", "taken", "other work")
     for name, result in results.items():
-        link, command, commit = f"[{name}](performance/{name}.json)", f"`{result['command']}`", f"`{result['commit']}`"
         beside = "none" if result.get("alone") else "some"
-        rows.append(row_of(link, command, result["machine"], commit, result["taken"][:10], beside))
+        for parts, run in runs_of(result):
+            link = f"[{name}](performance/{name}.json){parts}"
+            taken = (f"`{run['command']}`", run["machine"], f"`{run['commit']}`", run["taken"][:10])
+            rows.append(row_of(link, *taken, beside))
     return rows
+
+
+def runs_of(result: Results) -> list[tuple[str, Results]]:
+    """The runs that a result is from, each with what it has measured if there are several."""
+    names: dict[str, list[str]] = {}
+    for name, run in result.get("runs", {}).items():
+        names.setdefault(run["command"], []).append(name)
+    if len(names) < 2:
+        return [("", result)]
+    return [(f": {', '.join(parts)}", result["runs"][parts[0]]) for parts in names.values()]
 
 
 def growth_table(growth: Results) -> list[str]:
