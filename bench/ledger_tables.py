@@ -5,7 +5,9 @@ from collections.abc import Callable, Iterator, Mapping
 from bench.result_files import Results
 from bench.tables import head_of, row_of, spread_cell
 
-UNARY_SHARE, EARLIER_SHARE, LAG_MS, HOLD_BYTES, PROCESS_MIB = 1.5, 1.6, 500, 450, 300
+# The goals.
+UNARY_SHARE, EARLIER_SHARE, HOLD_BYTES, PROCESS_MIB = 1.5, 1.6, 450, 300
+LAG_MS, LAG_RATE = 500, 2000
 HOLDFAST = ("serve", "relay", "persist", "compensate")
 
 
@@ -21,8 +23,8 @@ def _goals(results: Mapping[str, Results]) -> Iterator[tuple[str, str, str, str]
         if "of_other" in this:
             yield _at_least(f"drained a second, of {drain['other_commit']}", EARLIER_SHARE, this["of_other"])
     if lag := results.get("lag"):
-        figure = f"p99 of the lag at {lag['rate']:,.0f} calls a second, ms"
-        yield _at_most(figure, LAG_MS, lag["lag_ms"]["p99"])
+        figure, measured = f"p99 of the lag at {lag['rate']:,.0f} calls a second, ms", lag["lag_ms"]["p99"]
+        yield _at_most(figure, LAG_MS, measured, f", at {LAG_RATE:,} calls a second")
     if hold := results.get("hold-memory"):
         yield _at_most("bytes of Redis a live hold", HOLD_BYTES, hold["bytes_a_hold"]["together"])
     if memory := results.get("memory"):
@@ -34,8 +36,8 @@ def _at_least(figure: str, goal: float, measured: Mapping[str, float]) -> tuple[
     return figure, f"at least {goal:g}", spread_cell(measured, 2), "met" if measured["median"] >= goal else "**missed**"
 
 
-def _at_most(figure: str, goal: float, measured: float) -> tuple[str, str, str, str]:
-    return figure, f"at most {goal:g}", f"{measured:,.0f}", "met" if measured <= goal else "**missed**"
+def _at_most(figure: str, goal: float, measured: float, where: str = "") -> tuple[str, str, str, str]:
+    return figure, f"at most {goal:g}{where}", f"{measured:,.0f}", "met" if measured <= goal else "**missed**"
 
 
 def drain_table(drain: Results) -> list[str]:
