@@ -79,8 +79,8 @@ def check(page: str, results: Mapping[str, Results]) -> None:
     if with_tables(page, results) != page:
         raise BadPage("a table differs from the JSONs; run `python -m bench.figures`")
     for shown, file, place in FIGURE.findall(page):
-        if not agrees(shown, value_at(results, file.removesuffix(".json"), place)):
-            raise BadPage(f"{shown} is not what {file} has at {place}")
+        if not agrees(shown, found := value_at(results, file.removesuffix(".json"), place)):
+            raise BadPage(f"{shown} is not what {file} has at {place}: {found}")
     rest = LINK.sub("]", FIGURE.sub("", CODE.sub("", TABLE.sub("", page))))
     if bare := re.search(r".*\d.*", rest):
         raise BadPage(f"a figure leads to no JSON: {bare[0].strip()}")

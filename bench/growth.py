@@ -217,10 +217,11 @@ def _history(build: Build, arguments: argparse.Namespace) -> list[dict[str, Any]
     asyncio.run(_make_sales(build, {"sale": 1}))
     measuring, points, made = Measuring(build, arguments.seconds), [], 0
     for size in (0, *sizes_to(10**5, arguments.most, first=min(10**4, arguments.most))):
-        asyncio.run(hold(build.address, "sale", SKU, range(made, size)))
-        confirm(build.address, "sale", range(made, size))
-        made = size
-        build.audit(arguments.deadline)
+        if size:
+            asyncio.run(hold(build.address, "sale", SKU, range(made, size)))
+            confirm(build.address, "sale", range(made, size))
+            build.audit(arguments.deadline)
+            made = size
         [point] = measuring.rounds([Point(size, [_claim("sale")])], arguments.rounds)
         points.append(point)
     return points

@@ -43,7 +43,7 @@ def _at_most(figure: str, goal: float, measured: float, where: str = "") -> tupl
 def drain_table(drain: Results) -> list[str]:
     """Each build, with the unary calls of the same rounds above."""
     rows = head_of(
-        *("", "a second", "of unary calls", "of the other build"),
+        *(f"rounds: {drain['rounds']}", "a second", "of unary calls", "of the other build"),
         *("persister CPU us each", "PostgreSQL CPU us each", "persister MiB at most"),
     )
     rows.append(row_of("unary Reserve calls", spread_cell(drain["unary_per_s"], 0), *[""] * 5))

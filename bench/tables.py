@@ -89,12 +89,15 @@ def runs_of(result: Results) -> list[tuple[str, Results]]:
 
 def growth_table(growth: Results) -> list[str]:
     """What a reservation costs at each size of what grows."""
-    rows = head_of("what grows", "to", "server CPU us each", "Redis CPU us each", "requests a script call")
+    first_rows = ("server, of the first row", "Redis, of the first row")
+    rows = head_of("what grows", "to", "server CPU us each", "Redis CPU us each", *first_rows, "requests a script call")
     for name, points in growth["points"].items():
+        first = points[0]["cpu_us"]
         for point in points:
             cpu = [_with_quartiles(point["cpu_us"][one], point["quartiles"][one]) for one in ("serve", "valkey")]
+            to_first = [f"{point['cpu_us'][one] / first[one]:.2f}" for one in ("serve", "valkey")]
             requests = f"{point['requests_a_script_call']:.1f}"
-            rows.append(row_of(growth["titles"][name], f"{point['of']:,}", *cpu, requests))
+            rows.append(row_of(growth["titles"][name], f"{point['of']:,}", *cpu, *to_first, requests))
     return rows
 
 
