@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Iterator, Mapping
 
+from bench.markdown import head_of, row_of
 from bench.result_files import Results
-from bench.tables import head_of, row_of, spread_cell
+from bench.tables import spread_cell
 
 # The goals.
 UNARY_SHARE, EARLIER_SHARE, HOLD_BYTES, PROCESS_MIB = 1.5, 1.6, 450, 300
