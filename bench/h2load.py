@@ -31,7 +31,6 @@ from holdfast_bench.load import METHOD, SKU, Load, LoadFailed, Report, check_sen
 SOURCE = Path(__file__).with_name("fresh_ids.c")
 PLACEHOLDER = "~" * 16  # as in fresh_ids.c
 IDS_A_SERIES = 10**9
-GRPC_HEADERS = ("--header=content-type: application/grpc", "--header=te: trailers")
 BATCH_METHOD = "holdfast.inventory.v1.InventoryService/BatchReserve"
 GRPC_PREFIX = 5  # bytes before a message: whether it is compressed, and its length
 STARTING_S = 30.0
@@ -63,18 +62,13 @@ def run(load: Load, batch: int = 0) -> Report:
     A call is a Reserve or, with `batch`, a BatchReserve of so many, and so is the load's smallest answer.
     """
     with tempfile.TemporaryDirectory() as folder:
-        body, log = Path(folder) / "body", Path(folder) / "log"
+        body, log, library = Path(folder) / "body", Path(folder) / "log", compile_ids(Path(folder))
         body.write_bytes(request_body(load.sale_id, batch))
-        environment = fresh_ids(Path(folder), int(load.series) * IDS_A_SERIES)
+        environment = {"LD_PRELOAD": str(library), "FIRST_ID": str(load.series * IDS_A_SERIES)}
         output = _run(
             _command(load, BATCH_METHOD if batch else METHOD, body, log), duration_s(load) + STARTING_S, **environment
         )
         return read_report(load, output, log.read_text())
-
-
-def fresh_ids(folder: Path, first: int) -> dict[str, str]:
-    """The variables by which each body of h2load has the next numbers as its ids."""
-    return {"LD_PRELOAD": str(compile_ids(folder)), "FIRST_ID": str(first)}
 
 
 def compile_ids(folder: Path) -> Path:
@@ -82,16 +76,6 @@ def compile_ids(folder: Path) -> Path:
     library = folder / "fresh_ids.so"
     _run(["cc", "-O2", "-shared", "-fPIC", str(SOURCE), "-o", str(library), "-ldl"], STARTING_S)
     return library
-
-
-def send_each_once(address: str, method: str, message: bytes, numbers: range, deadline_s: float) -> None:
-    """A call for each number, which its message has in the place of a placeholder; whether it failed is not seen."""
-    with tempfile.TemporaryDirectory() as folder:
-        body = Path(folder) / "body"
-        body.write_bytes(framed(message))
-        command = ["h2load", "--threads=1", f"--requests={len(numbers)}", "--clients=1", "--max-concurrent-streams=100"]
-        target = [f"--data={body}", *GRPC_HEADERS, f"http://{address}/{method}"]
-        _run([*command, *target], deadline_s, **fresh_ids(Path(folder), numbers.start))
 
 
 def at_a_rate(load: Load, per_s: float) -> Load:
@@ -110,11 +94,7 @@ def request_body(sale_id: str, batch: int = 0) -> bytes:
     request = ReserveRequest(
         sale_id=sale_id, reservation_id=PLACEHOLDER, buyer_id=PLACEHOLDER, lines=[Line(sku=SKU, quantity=1)]
     )
-    return framed((BatchReserveRequest(requests=[request] * batch) if batch else request).SerializeToString())
-
-
-def framed(message: bytes) -> bytes:
-    """As gRPC frames a message."""
+    message = (BatchReserveRequest(requests=[request] * batch) if batch else request).SerializeToString()
     return b"\0" + len(message).to_bytes(4, "big") + message
 
 
@@ -151,7 +131,7 @@ def _command(load: Load, method: str, body: Path, log: Path) -> list[str]:
     return [
         *("h2load", "--threads=1", f"--duration={round(duration_s(load) * 1000)}ms", f"--log-file={log}"),
         *(f"--clients={load.connections}", f"--max-concurrent-streams={load.streams}"),
-        *(f"--data={body}", *GRPC_HEADERS),
+        *(f"--data={body}", "--header=content-type: application/grpc", "--header=te: trailers"),
         *([f"--header=authorization: Bearer {load.token}"] if load.token else []),
         *([f"--rps={load.rate / load.connections:g}"] if load.rate else []),
         f"http://{load.address}/{method}",
