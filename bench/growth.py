@@ -94,9 +94,7 @@ class Measuring:
         with ProcessUse({"serve": self._build.server_pid, "valkey": self._build.redis_pid}) as use:
             report = ghz.run(load)
         cpu_us = {name: used["cpu_s"] / report.calls * 1e6 for name, used in use.figures().items()}
-        generator_us = use.generator_cpu_s / report.calls * 1e6
-        a_call = report.calls / (self._script_calls() - calls)
-        return {**cpu_us, "calls_per_s": report.calls_per_s, "a_call": a_call, "generator_us": generator_us}
+        return {**cpu_us, "calls_per_s": report.calls_per_s, "a_call": report.calls / (self._script_calls() - calls)}
 
     def _script_calls(self) -> int:
         found: Any = self._redis.info("commandstats")
@@ -111,7 +109,6 @@ def summed_up(slices: Sequence[Mapping[str, float]]) -> dict[str, Any]:
         "cpu_us": {name: round(spreads[name][1], 1) for name in processes},
         "quartiles": {name: [round(spreads[name][0], 1), round(spreads[name][2], 1)] for name in processes},
         "calls_per_s": round(statistics.median(one["calls_per_s"] for one in slices), 1),
-        "generator_us": round(statistics.median(one["generator_us"] for one in slices), 1),
         "requests_a_script_call": round(statistics.median(one["a_call"] for one in slices), 1),
     }
 

@@ -17,7 +17,7 @@ def test_sizes_grow_by_one_factor_up_to_the_last() -> None:
 
 def test_a_point_is_the_median_of_its_rounds() -> None:
     """With quartiles, so that two points can be told from noise."""
-    others = {"valkey": 20.0, "calls_per_s": 1000.0, "a_call": 8.0, "generator_us": 70.0}
+    others = {"valkey": 20.0, "calls_per_s": 1000.0, "a_call": 8.0}
     rounds = [{"serve": 90.0 + number, **others} for number in range(5)]
 
     point = summed_up(rounds)
