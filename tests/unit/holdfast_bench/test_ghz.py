@@ -178,7 +178,7 @@ def test_a_ghz_that_fails_is_no_result(does: str, why: str, tmp_path: Path, monk
     program.write_text(f"#!/bin/sh\nexec {does}\n" if does.startswith("sleep") else f"#!/bin/sh\n{does}\n")
     program.chmod(0o755)
     monkeypatch.setenv("HOLDFAST_GHZ", str(program))
-    monkeypatch.setattr(ghz, "STARTING_S", 0.3 if does.startswith("sleep") else LONG_S)
+    monkeypatch.setattr(ghz, "STARTING_S", 0.0 if does.startswith("sleep") else LONG_S)
 
     with pytest.raises(LoadFailed, match=why):
         run(Load("127.0.0.1:1", "lamp-sale", 1, 0.2))
