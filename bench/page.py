@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from bench.arguments import parser_of
+from bench.growth_charts import chart_with_legend
 from bench.result_files import RESULTS, Results, read_results
+from bench.svg import STYLE as CHART_STYLE
 from bench.svg import Series, chart, legend
 from bench.tables import SHAPES, processes_table, shapes_table, sources_table
 
@@ -28,7 +30,7 @@ def page(results: Mapping[str, Results]) -> str:
         html_table(sources_table(results)),
     ]
     head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
-    style = f"<style>{STYLE.read_text()}</style>"
+    style = f"<style>{CHART_STYLE.read_text()}{STYLE.read_text()}</style>"
     return f'<!doctype html>\n<html lang="en"><head>{head}<title>Holdfast under load</title>{style}</head>\n' + (
         "<body>\n" + "\n".join(body) + "\n</body></html>\n"
     )
@@ -86,15 +88,7 @@ def _growth(growth: Results | None) -> Iterator[str]:
     if growth is None:
         return
     yield "<h2>Growth</h2>"
-    charts = []
-    for name, points in growth["points"].items():
-        xs = [point["of"] for point in points]
-        lines = [
-            Series(process, xs, [point["cpu_us"][process] for point in points], dots=True)
-            for process in ("serve", "valkey")
-        ]
-        what = growth["titles"][name]
-        charts.append(chart(what, name, "CPU us a reservation", lines, log_x=True) + legend([x.name for x in lines]))
+    charts = [chart_with_legend(growth, kind) for kind in growth["points"]]
     yield f'<div class="charts">{"".join(f"<figure>{one}</figure>" for one in charts)}</div>'
 
 

@@ -3,12 +3,14 @@
 import json
 import re
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
 from bench.figures import FOLDER, PAGE, BadPage, agrees, check, value_at, with_tables
+from bench.growth_charts import chart_files
 from bench.result_files import read_results
-from bench.tables import BESIDE_NOOP, SHAPES
+from bench.tables import BESIDE_NOOP, SHAPES, sources_table
 
 RESULT: dict[str, Any] = {
     "command": "python -m bench.suite steady",
@@ -75,6 +77,31 @@ def test_each_comparison_with_a_no_op_that_is_there_has_a_table() -> None:
     assert "| h2load | this | accepted | 2,000 | 0.90 (0.80-1.00) | 1.0 | 3.0 | 4.0 |  |  |\n\nHalf of" in written
     assert "| this | 2,000 | 1.0 | 3.0 | 4.0 |  |  | 0.90 (0.80-1.00) |\n<!-- end -->" in written
     assert "Eight connections" not in written
+
+
+def test_each_run_that_a_json_is_from_has_a_row() -> None:
+    """With what it measured; one run alone has one row."""
+    runs = {name: {**RESULT, "command": f"--only {name[0]}"} for name in ("sales", "stock", "holds")}
+
+    rows = sources_table({"steady": RESULT, "growth": {**RESULT, "runs": runs, "alone": True}})
+
+    assert [row.split(" | ")[0] for row in rows[2:]] == [
+        "| [steady](performance/steady.json)",
+        "| [growth](performance/growth.json): sales, stock",
+        "| [growth](performance/growth.json): holds",
+    ]
+    assert rows[2].endswith("| 2026-11-28 | some |")
+    assert rows[3].endswith("| `--only s` | 2 cores | `0123456789` | 2026-11-28 | none |")
+
+
+def test_the_charts_show_what_the_json_says() -> None:
+    """Each as a file beside it, which is an image of its own."""
+    files = chart_files(read_results(FOLDER)["growth"])
+
+    for name, drawn in files.items():
+        assert (FOLDER / name).read_text() == drawn, name
+        assert ElementTree.fromstring(drawn).tag == "{http://www.w3.org/2000/svg}svg"
+    assert {file.name for file in FOLDER.glob("*.svg")} == set(files)
 
 
 def test_no_json_lies_unused() -> None:
