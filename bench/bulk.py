@@ -38,7 +38,7 @@ BATCH_SIZE = 100
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredBulk:
     """A second of one kind: CPU is that of a request."""
 
     per_s: float  # requests
@@ -71,7 +71,7 @@ class Measuring:
             ECHO: StreamedReserves(noop.address, ACCEPTED, smallest).send,
         }
 
-    def round(self, number: int) -> Mapping[str, Measured]:
+    def round(self, number: int) -> Mapping[str, MeasuredBulk]:
         """Every kind once; RoundDisturbed as soon as one of them is disturbed."""
         measured = {kind: self._measure(kind) for kind in rotated(list(self._kinds), number)}
         rates = ", ".join(f"{kind} {measured[kind].per_s:.0f}" for kind in self._kinds)
@@ -83,7 +83,7 @@ class Measuring:
         sent = (self._calls, self._stream)
         self._build.check_answers(sum(each.answered for each in sent), sum(each.unheard for each in sent))
 
-    def _measure(self, kind: str) -> Measured:
+    def _measure(self, kind: str) -> MeasuredBulk:
         server, redis = self._build.processes
         groups = [[self._noop_pid] if kind in (NOOP, ECHO) else server, redis]
         with undisturbed(kind, groups, self._arguments.most_foreign) as taken:
@@ -91,7 +91,7 @@ class Measuring:
             count = self._kinds[kind](self._arguments.seconds)
             busy_us, script_calls = (now - then for now, then in zip(self._redis_work(), before, strict=True))
         server_us, redis_us, client_us = (cpu_s / count * 1e6 for cpu_s in (*taken.cpu_s, taken.own_cpu_s))
-        return Measured(
+        return MeasuredBulk(
             count / self._arguments.seconds,
             server_us,
             redis_us,
@@ -144,19 +144,19 @@ def parsed() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def result_of(rounds: Sequence[Mapping[str, Measured]], disturbed: int) -> dict[str, Any]:
+def result_of(rounds: Sequence[Mapping[str, MeasuredBulk]], disturbed: int) -> dict[str, Any]:
     """The figures for a JSON file."""
     kinds = {}
     for kind in KINDS:
         values: dict[str, list[float]] = {
-            name: [getattr(measured[kind], name) for measured in rounds] for name in Measured.__dataclass_fields__
+            name: [getattr(measured[kind], name) for measured in rounds] for name in MeasuredBulk.__dataclass_fields__
         }
         values["of_the_noop"] = ratios(rounds, kind, NOOP, _per_s)
         kinds[kind] = {name: spread_of(each, 3) for name, each in values.items()}
     return {**provenance(command_line("bench.bulk")), "rounds": len(rounds), "disturbed": disturbed, "kinds": kinds}
 
 
-def figures(rounds: Sequence[Mapping[str, Measured]]) -> Iterator[str]:
+def figures(rounds: Sequence[Mapping[str, MeasuredBulk]]) -> Iterator[str]:
     """A row for each kind."""
     yield (
         "| kind | each second | to no-op calls | server CPU us each | to its own no-op | client CPU us"
@@ -184,7 +184,7 @@ def figures(rounds: Sequence[Mapping[str, Measured]]) -> Iterator[str]:
     yield f"\nThe stream in proportion to the no-op's: {spread(ratios(rounds, STREAM, ECHO, _per_s), 2)} messages/s"
 
 
-def cores(rounds: Sequence[Mapping[str, Measured]]) -> Iterator[str]:
+def cores(rounds: Sequence[Mapping[str, MeasuredBulk]]) -> Iterator[str]:
     """Who took the machine, in CPU seconds a second."""
     yield from ("", "| kind | server | Redis | client | together |", "|---|---|---|---|---|")
     for kind in KINDS:
@@ -196,7 +196,7 @@ def cores(rounds: Sequence[Mapping[str, Measured]]) -> Iterator[str]:
         yield f"| {kind} | {' | '.join(cells)} |"
 
 
-def _per_s(measured: Measured) -> float:
+def _per_s(measured: MeasuredBulk) -> float:
     return measured.per_s
 
 
