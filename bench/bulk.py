@@ -23,7 +23,7 @@ from redis import Redis
 
 from bench import h2load
 from bench.arguments import add_audit, add_rounds, parser_of
-from bench.builds import ACCEPTED, Build, NoopServer, doing_nothing, serving
+from bench.builds import ACCEPTED, SOLD_OUT, Build, NoopServer, doing_nothing, serving
 from bench.failures import exit_code_of
 from bench.loads import ReserveCalls, undisturbed
 from bench.machine import ROOT, machine_and_commit
@@ -31,21 +31,22 @@ from bench.result_files import command_line, provenance, write_result
 from bench.rounds import ratios, rotated, spread, spread_of, take_after_warm_up
 from bench.stream_calls import StreamedReserves
 
-UNARY, BATCH, STREAM = "unary", "batches of 100", "one stream"
+UNARY, SOLD, BATCH, STREAM = "unary", "unary, sold out", "batches of 100", "one stream"
 NOOP, ECHO = "unary, no-op", "one stream, no-op"
+KINDS = (UNARY, SOLD, BATCH, STREAM, NOOP, ECHO)
 BATCH_SIZE = 100
 
 
 @dataclass(frozen=True)
 class MeasuredBulk:
-    """A second of one kind: CPU is that of a reservation."""
+    """A second of one kind: CPU is that of a request."""
 
-    per_s: float  # reservations
+    per_s: float  # requests
     server_us: float
     redis_us: float
     client_us: float
     redis_busy: float  # share of the time
-    a_script_call: float  # reservations
+    a_script_call: float  # requests
 
 
 class Measuring:
@@ -57,11 +58,13 @@ class Measuring:
         self._arguments = arguments
         self._redis = Redis.from_url(build.environment["HOLDFAST_REDIS_URL"])
         self._calls, noop_calls = ReserveCalls(build.address), ReserveCalls(noop.address)
+        sold_out = ReserveCalls(build.address, SOLD_OUT)
         smallest = self._calls.smallest_answer
         self._stream = StreamedReserves(build.address, ACCEPTED, smallest)
         in_flight = {"connections": arguments.connections, "streams": arguments.streams}
         self._kinds: Mapping[str, Callable[[float], int]] = {
             UNARY: lambda seconds: self._calls.send(seconds).calls,
+            SOLD: lambda seconds: sold_out.send(seconds).calls,
             NOOP: lambda seconds: noop_calls.send(seconds).calls,
             BATCH: lambda seconds: self._calls.send_batches(seconds, BATCH_SIZE, **in_flight).calls * BATCH_SIZE,
             STREAM: self._stream.send,
@@ -93,7 +96,7 @@ class Measuring:
             server_us,
             redis_us,
             client_us,
-            busy_us / taken.seconds / 1e6,
+            busy_us / self._arguments.seconds / 1e6,  # before and after it Redis has nothing to do
             count / max(1, script_calls),
         )
 
@@ -144,7 +147,7 @@ def parsed() -> argparse.Namespace:
 def result_of(rounds: Sequence[Mapping[str, MeasuredBulk]], disturbed: int) -> dict[str, Any]:
     """The figures for a JSON file."""
     kinds = {}
-    for kind in (UNARY, BATCH, STREAM, NOOP, ECHO):
+    for kind in KINDS:
         values: dict[str, list[float]] = {
             name: [getattr(measured[kind], name) for measured in rounds] for name in MeasuredBulk.__dataclass_fields__
         }
@@ -160,7 +163,7 @@ def figures(rounds: Sequence[Mapping[str, MeasuredBulk]]) -> Iterator[str]:
         " | Redis CPU us | busy | a script call |"
     )
     yield "|---|---|---|---|---|---|---|---|---|"
-    for kind in (UNARY, BATCH, STREAM, NOOP, ECHO):
+    for kind in KINDS:
         of_kind = [measured[kind] for measured in rounds]
         noop = ECHO if kind in (STREAM, ECHO) else NOOP
         cells = [
@@ -177,7 +180,20 @@ def figures(rounds: Sequence[Mapping[str, MeasuredBulk]]) -> Iterator[str]:
                 spread([one.a_script_call for one in of_kind], 0),
             ]
         yield f"| {kind} | {' | '.join(cells)} |"
+    yield from cores(rounds)
     yield f"\nThe stream in proportion to the no-op's: {spread(ratios(rounds, STREAM, ECHO, _per_s), 2)} messages/s"
+
+
+def cores(rounds: Sequence[Mapping[str, MeasuredBulk]]) -> Iterator[str]:
+    """Who took the machine, in CPU seconds a second."""
+    yield from ("", "| kind | server | Redis | client | together |", "|---|---|---|---|---|")
+    for kind in KINDS:
+        parts = [
+            [one[kind].per_s * us / 1e6 for us in (one[kind].server_us, one[kind].redis_us, one[kind].client_us)]
+            for one in rounds
+        ]
+        cells = [spread(values, 2) for values in (*zip(*parts, strict=True), [sum(each) for each in parts])]
+        yield f"| {kind} | {' | '.join(cells)} |"
 
 
 def _per_s(measured: MeasuredBulk) -> float:
