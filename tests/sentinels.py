@@ -1,10 +1,11 @@
 """A primary, two replicas and three Sentinels that watch them, on ports of their own."""
 
 import asyncio
+import signal
 import socket
 import subprocess
-from collections.abc import AsyncIterator
-from contextlib import ExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -55,8 +56,8 @@ class Sentinel(Server):
     def _is_ready(self) -> bool:
         try:
             with socket.create_connection((LOOPBACK, self.port), timeout=PROBE_TIMEOUT_S) as connection:
-                connection.sendall(b"PING\r\nQUIT\r\n")
-                return connection.makefile("rb").read().startswith(b"+PONG")
+                connection.sendall(b"PING\r\n")
+                return connection.recv(5) == b"+PONG"
         except OSError:
             return False
 
@@ -74,7 +75,7 @@ class WatchedRedis:
         return f"redis+sentinel://{','.join(each.address for each in self.sentinels)}/{NAME}"
 
     async def primary(self) -> Valkey:
-        """The one that takes writes; AssertionError unless one alone answers that it does, and all Sentinels name it."""
+        """The one that takes writes; AssertionError unless one alone says that it does, and all Sentinels name it."""
         masters = [each for each in self.redis if each.is_running and await role_of(each) == "master"]
         named = {await named_by(each) for each in self.sentinels if each.is_running}
         assert named == {each.port for each in masters}, f"{masters} lead, and the Sentinels name {named}"
@@ -91,6 +92,18 @@ class WatchedRedis:
             return primary
 
         return await eventually(is_another, FAILS_OVER_S)
+
+    @contextmanager
+    def halted_replicas(self, primary: Valkey) -> Iterator[None]:
+        """What the primary writes inside the block stays with it."""
+        replicas = [each for each in self.redis if each is not primary and each.is_running]
+        for each in replicas:
+            each.signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for each in replicas:
+                each.signal(signal.SIGCONT)
 
     async def replicate(self) -> None:
         """Return when the primary has the other servers that run as replicas, and has sent them its data."""
@@ -150,8 +163,8 @@ async def watched_redis(folder: Path) -> AsyncIterator[WatchedRedis]:
             async with Redis.from_url(replica.address) as client:
                 await client.replicaof(LOOPBACK, str(redis[0].port))
         sentinels = [Sentinel(folder / f"sentinel-{number}", redis[0], redis[0].port) for number in range(SENTINELS)]
-        for each in sentinels:
-            await start(each)
+        for sentinel in sentinels:
+            await start(sentinel)
         watched = WatchedRedis(redis, sentinels)
         await watched.replicate()
         await eventually(lambda: all_know_all(watched), FAILS_OVER_S)

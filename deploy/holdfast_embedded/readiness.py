@@ -103,7 +103,7 @@ def of_sentinels(url: str, options: dict[str, Any]) -> Redis:
     tls: dict[str, Any] = {name: value for name, value in query.items() if name.startswith("ssl_")}
     if parts.scheme.startswith("rediss"):
         tls["ssl"] = True
-    sentinel = Sentinel(
+    sentinel = Sentinel(  # type: ignore[no-untyped-call]
         [sentinel_address(each) for each in hosts.split(",")],
         sentinel_kwargs={
             "username": query.get("sentinel_user"),
@@ -113,7 +113,8 @@ def of_sentinels(url: str, options: dict[str, Any]) -> Redis:
         },
     )
     own = {"db": int(query.get("db", 0)), "username": unquote(name) or None, "password": unquote(password) or None}
-    return cast(Redis, sentinel.master_for(parts.path.strip("/"), **options, **own, **tls))
+    primary = sentinel.master_for(parts.path.strip("/"), **options, **own, **tls)  # type: ignore[no-untyped-call]
+    return cast(Redis, primary)
 
 
 def sentinel_address(text: str) -> tuple[str, int]:

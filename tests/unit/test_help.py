@@ -23,7 +23,7 @@ from order_persister.wiring import COMMANDS as PERSISTER
 STAY = {"serve", "relay", "compensate", "persist", "up", "demo"}
 # A number's name or its meaning has its unit.
 UNITS = re.compile(
-    r"\b(seconds|milliseconds|bytes|replicas|calls|commits|requests|objects|processes|shards|share|copies|units)\b"
+    r"\b((milli)?seconds|bytes|calls|commits|requests|objects|processes|shards|share|copies|units|replicas)\b"
 )
 
 
