@@ -4,8 +4,8 @@ import asyncio
 import signal
 import socket
 import subprocess
-from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -78,9 +78,9 @@ class WatchedRedis:
         """The one that takes writes; AssertionError unless one alone says that it does, and all Sentinels name it."""
         masters = [each for each in self.redis if each.is_running and await role_of(each) == "master"]
         named = {await named_by(each) for each in self.sentinels if each.is_running}
-        assert named == {each.port for each in masters}, f"{masters} lead, and the Sentinels name {named}"
-        (primary,) = masters
-        return primary
+        ports = [each.port for each in masters]
+        assert (len(ports), named) == (1, set(ports)), f"{ports} lead, and the Sentinels name {named}"
+        return masters[0]
 
     async def primary_after(self, former: Valkey) -> Valkey:
         """Another primary than this one, once all agree."""
@@ -93,13 +93,18 @@ class WatchedRedis:
 
         return await eventually(is_another, FAILS_OVER_S)
 
-    @contextmanager
-    def halted_replicas(self, primary: Valkey) -> Iterator[None]:
-        """What the primary writes inside the block stays with it."""
+    @asynccontextmanager
+    async def cut_off(self, primary: Valkey) -> AsyncIterator[None]:
+        """What the primary writes inside the block stays with it: its replicas are halted, and their links closed.
+
+        A replica that is halted alone would read later what had been sent to it.
+        """
         replicas = [each for each in self.redis if each is not primary and each.is_running]
         for each in replicas:
             each.signal(signal.SIGSTOP)
         try:
+            async with Redis.from_url(primary.address) as client:
+                await client.execute_command("CLIENT", "KILL", "TYPE", "REPLICA")  # type: ignore[no-untyped-call]
             yield
         finally:
             for each in replicas:
