@@ -6,6 +6,7 @@ relay and persister do not run, for they would spend CPU beside it. They do duri
 """
 
 import contextlib
+import math
 import re
 import time
 import urllib.request
@@ -41,7 +42,9 @@ PROGRAM_S = 120.0
 START_S, POLL_S = 60.0, 0.1
 AUDIT_UNKNOWN = (2, 3)  # exit codes: Redis and the ledger could not be compared; 1 says that they differ
 MOST_AUDITS = 3
-_RESERVE_CALLS = re.compile(r'^holdfast_rpc_calls_total{code="(\w+)",method="Reserve",[^}]*} (\S+)$', re.MULTILINE)
+_RESERVE_CALLS = re.compile(
+    r'^holdfast_rpc_calls_total{code="(\w+)",method="(?:Batch|Stream|)Reserve",[^}]*} (\S+)$', re.MULTILINE
+)
 
 
 class AuditFailed(BenchmarkFailed):
@@ -87,12 +90,17 @@ class Build:
         """The server's with its workers, and its Redis'."""
         return [self.server_pid, *self.worker_pids], [self.redis_pid]
 
-    def check_answers(self, answered: int) -> None:
-        """AuditFailed if calls have failed, which h2load cannot see, or if an answer that is a hold has no unit."""
+    def check_answers(self, answered: int, unheard: float = math.inf) -> None:
+        """AuditFailed if calls have failed, which h2load cannot see, or if an answer that is a hold has no unit.
+
+        `unheard` is how many units more may be held: those of calls whose answers the client did not wait for.
+        """
         if failed := self.failed_calls():
             raise AuditFailed(f"{failed} calls have failed, by the server's count")
         if (held := self.units_held(ACCEPTED)) < answered:
             raise AuditFailed(f"{answered} calls were answered by a hold, and {held} units are held")
+        if held > answered + unheard:
+            raise AuditFailed(f"{held} units are held, and {answered} calls were answered, {unheard:g} not waited for")
         if (held := self.units_held(SOLD_OUT)) != UNITS[SOLD_OUT]:
             raise AuditFailed(f"the sold out sale of {UNITS[SOLD_OUT]} unit holds {held}")
 

@@ -19,7 +19,8 @@ class Spent:
     """CPU seconds of a stretch of time."""
 
     by_process: Sequence[float]  # of the watched processes, in their order
-    others: float  # of every process but these, this one and its children
+    own: float  # of this process and its children that have ended
+    others: float  # of every process but these
     stolen: float  # by the machine's host
 
 
@@ -39,7 +40,7 @@ class CpuWatch:
         busy, stolen = machine_time((PROC / "stat").read_text())
         by_process = [spent_ns(*pair) / 1e9 for pair in zip(self._before, after, strict=True)]
         others = busy - self._busy - own - sum(by_process)
-        return Spent(by_process, max(0.0, others), stolen - self._stolen)
+        return Spent(by_process, own, max(0.0, others), stolen - self._stolen)
 
 
 def threads_of(pid: int) -> Threads:

@@ -25,7 +25,7 @@ from bench.tables import (
 PAGE = ROOT / "docs" / "performance.md"
 FOLDER = ROOT / "docs" / "performance"
 TABLE = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
-FIGURE = re.compile(r"\[([^\]]+)\]\(performance/([\w.-]+\.json)#([^)\s]+)\)")
+FIGURE = re.compile(r"\[([^\]]+)\]\((?:performance/)?([\w.-]+\.json)#([^)\s]+)\)")
 CODE = re.compile(r"```.*?```|`[^`]*`", re.DOTALL)
 LINK = re.compile(r"\]\([^)]*\)")
 HEAD_LINES = 2  # of a table in Markdown
@@ -72,15 +72,20 @@ def check(page: str, results: Mapping[str, Results]) -> None:
     """BadPage if a table or a figure is not what the JSONs say, or a figure leads to none."""
     if with_tables(page, results) != page:
         raise BadPage("a table differs from the JSONs; run `python -m bench.figures`")
-    for shown, file, place in FIGURE.findall(page):
+    check_figures(TABLE.sub("", page), results)
+
+
+def check_figures(text: str, results: Mapping[str, Any]) -> None:
+    """BadPage if a figure of a text is not what a JSON has at its place, or leads to none."""
+    for shown, file, place in FIGURE.findall(text):
         if not agrees(shown, value_at(results, file.removesuffix(".json"), place)):
             raise BadPage(f"{shown} is not what {file} has at {place}")
-    rest = LINK.sub("]", FIGURE.sub("", CODE.sub("", TABLE.sub("", page))))
+    rest = LINK.sub("]", FIGURE.sub("", CODE.sub("", text)))
     if bare := re.search(r".*\d.*", rest):
         raise BadPage(f"a figure leads to no JSON: {bare[0].strip()}")
 
 
-def value_at(results: Mapping[str, Results], name: str, place: str) -> Any:
+def value_at(results: Mapping[str, Any], name: str, place: str) -> Any:
     """What a JSON has at a place, whose parts are joined by slashes, or by dots."""
     value: Any = results.get(name)
     for part in place.split("/"):

@@ -1,5 +1,6 @@
 /* Loaded into h2load, gives every request ids of its own: h2load reads the file of its request body anew for each
-   request, and this overwrites the placeholders in what it reads with the next numbers, from FIRST_ID on. */
+   request, and this overwrites the placeholders in what it reads with the next numbers, from FIRST_ID on. A read that
+   would end within a placeholder ends before it, for h2load to read it whole the next time. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <stdio.h>
@@ -25,5 +26,7 @@ ssize_t pread(int file, void *buffer, size_t size, off_t offset) {
         memcpy(place, id, LENGTH);
         place += LENGTH;
     }
+    while (length > 0 && ((char *)buffer)[length - 1] == PLACEHOLDER[0])
+        length--;
     return length;
 }

@@ -3,6 +3,7 @@
 h2load sends one body again and again, and a Reserve whose id was seen before is only replayed. So the body holds a
 placeholder wherever an id belongs, and `fresh_ids.c`, compiled and loaded into h2load, overwrites each with a number of
 the same length as h2load reads the body. That costs a microsecond; a relay in between costs twice what h2load does.
+The body of a BatchReserve has two placeholders for each of its requests.
 
 At a rate each connection sends a call whenever its period is over, and all connections do so at the same moments. The
 latency of a call counts from the moment at which it was due, so that one that h2load or the server holds back counts
@@ -23,13 +24,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from holdfast.inventory.v1.inventory_service_pb2 import ReserveRequest
+from holdfast.inventory.v1.inventory_service_pb2 import BatchReserveRequest, ReserveRequest
 from holdfast.inventory.v1.reservation_pb2 import Line
 from holdfast_bench.load import METHOD, SKU, Load, LoadFailed, Report, check_sent
 
 SOURCE = Path(__file__).with_name("fresh_ids.c")
 PLACEHOLDER = "~" * 16  # as in fresh_ids.c
 IDS_A_SERIES = 10**9
+BATCH_METHOD = "holdfast.inventory.v1.InventoryService/BatchReserve"
 GRPC_PREFIX = 5  # bytes before a message: whether it is compressed, and its length
 STARTING_S = 30.0
 TICK_S = 0.01  # how often a connection sends what is due, at most
@@ -54,15 +56,26 @@ def missing() -> str | None:
     return None if shutil.which("cc") else "h2load needs a C compiler, cc, for fresh ids; Debian has one in gcc"
 
 
-def run(load: Load) -> Report:
-    """Put the load on a server; LoadFailed unless every call was answered."""
+def run(load: Load, batch: int = 0) -> Report:
+    """Put the load on a server; LoadFailed unless every call was answered.
+
+    A call is a Reserve or, with `batch`, a BatchReserve of so many, and so is the load's smallest answer.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        body, log, library = (Path(folder) / name for name in ("body", "log", "fresh_ids.so"))
-        body.write_bytes(request_body(load.sale_id))
-        _run(["cc", "-O2", "-shared", "-fPIC", str(SOURCE), "-o", str(library), "-ldl"], STARTING_S)
+        body, log, library = Path(folder) / "body", Path(folder) / "log", compile_ids(Path(folder))
+        body.write_bytes(request_body(load.sale_id, batch))
         environment = {"LD_PRELOAD": str(library), "FIRST_ID": str(load.series * IDS_A_SERIES)}
-        output = _run(_command(load, body, log), duration_s(load) + STARTING_S, **environment)
+        output = _run(
+            _command(load, BATCH_METHOD if batch else METHOD, body, log), duration_s(load) + STARTING_S, **environment
+        )
         return read_report(load, output, log.read_text())
+
+
+def compile_ids(folder: Path) -> Path:
+    """The library that is loaded into h2load."""
+    library = folder / "fresh_ids.so"
+    _run(["cc", "-O2", "-shared", "-fPIC", str(SOURCE), "-o", str(library), "-ldl"], STARTING_S)
+    return library
 
 
 def at_a_rate(load: Load, per_s: float) -> Load:
@@ -76,12 +89,13 @@ def duration_s(load: Load) -> float:
     return load.seconds if load.rate is None else load.seconds + 2 * LED_S
 
 
-def request_body(sale_id: str) -> bytes:
-    """One Reserve as gRPC frames it, with placeholders for the two ids."""
+def request_body(sale_id: str, batch: int = 0) -> bytes:
+    """One Reserve, or a batch of so many, as gRPC frames it, with placeholders for the two ids of each."""
     request = ReserveRequest(
         sale_id=sale_id, reservation_id=PLACEHOLDER, buyer_id=PLACEHOLDER, lines=[Line(sku=SKU, quantity=1)]
-    ).SerializeToString()
-    return b"\0" + len(request).to_bytes(4, "big") + request
+    )
+    message = (BatchReserveRequest(requests=[request] * batch) if batch else request).SerializeToString()
+    return b"\0" + len(message).to_bytes(4, "big") + message
 
 
 def read_report(load: Load, output: str, log: str) -> Report:
@@ -113,14 +127,14 @@ def since_due_us(load: Load, calls: Sequence[Call]) -> Iterator[float]:
         yield max(call.latency_us, call.start_us + call.latency_us - began_us - due_us)
 
 
-def _command(load: Load, body: Path, log: Path) -> list[str]:
+def _command(load: Load, method: str, body: Path, log: Path) -> list[str]:
     return [
         *("h2load", "--threads=1", f"--duration={round(duration_s(load) * 1000)}ms", f"--log-file={log}"),
         *(f"--clients={load.connections}", f"--max-concurrent-streams={load.streams}"),
         *(f"--data={body}", "--header=content-type: application/grpc", "--header=te: trailers"),
         *([f"--header=authorization: Bearer {load.token}"] if load.token else []),
         *([f"--rps={load.rate / load.connections:g}"] if load.rate else []),
-        f"http://{load.address}/{METHOD}",
+        f"http://{load.address}/{method}",
     ]
 
 

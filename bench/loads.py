@@ -1,11 +1,13 @@
 """Loads on servers: what a call took of each process, unless the load failed or other work disturbed it."""
 
 import itertools
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -27,7 +29,8 @@ class ReserveCalls:
         self.smallest_answer = smallest_answer(address, sale_id, token)
         self._load = Load(address, sale_id, 0, 0.0, smallest_answer=self.smallest_answer, token=token)
         self._series = itertools.count(1)
-        self.answered = 0  # by all loads together
+        self.answered = 0  # reservations, by all loads together
+        self.unheard = 0.0  # at most so many more were made: h2load does not wait for its last calls
 
     def send(self, seconds: float, client: str = "h2load", **changes: Any) -> Report:
         """Put a load on the server, of 100 calls in flight unless `changes` say otherwise; LoadFailed if calls fail."""
@@ -37,9 +40,22 @@ class ReserveCalls:
         """The same by h2load, whether or not earlier calls are answered."""
         return self._run("h2load", h2load.at_a_rate(replace(self._load, seconds=seconds), per_s))
 
+    def send_batches(self, seconds: float, size: int, **changes: Any) -> Report:
+        """Put BatchReserve calls of so many on the server, by h2load; LoadFailed if calls or reservations fail."""
+        load = replace(self._load, seconds=seconds, smallest_answer=size * self.smallest_answer, **changes)
+        return self._counted(load, size, partial(h2load.run, batch=size))
+
     def _run(self, client: str, load: Load) -> Report:
-        report: Report = CLIENTS[client].run(replace(load, series=next(self._series)))
-        self.answered += report.calls
+        return self._counted(load, 1, CLIENTS[client].run)
+
+    def _counted(self, load: Load, size: int, run: Callable[[Load], Report]) -> Report:
+        self.unheard += load.connections * load.streams * size
+        try:
+            report = run(replace(load, series=next(self._series)))
+        except LoadFailed:
+            self.unheard = math.inf
+            raise
+        self.answered += report.calls * size
         return report
 
 
@@ -67,6 +83,7 @@ class Taken:
 
     seconds: float = 0.0
     cpu_s: Sequence[float] = ()  # of each group of processes
+    own_cpu_s: float = 0.0  # of this process and the load generators
 
     def measured(self, report: Report) -> Measured:
         """The same a call."""
@@ -90,6 +107,7 @@ def undisturbed(name: str, groups: Sequence[Sequence[int]], most_foreign: float)
     if (foreign := (spent.others + spent.stolen) / taken.seconds) > most_foreign:
         raise RoundDisturbed(f"{name}: other work and the host took {foreign:.2f} of a CPU")
     by_process = iter(spent.by_process)
+    taken.own_cpu_s = spent.own
     taken.cpu_s = [sum(itertools.islice(by_process, len(pids))) for pids in groups]
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from bench.markdown import head_of, row_of
 from bench.result_files import Results
 
 SHAPES = ("steady", "spike", "ramp", "abundant", "sold-out", "many-sales", "cart")
@@ -15,16 +16,6 @@ BESIDE_NOOP = {
 }
 SERVERS = ("no-op", "lean no-op", "this", "twin", "other")
 LEAST_SHARE = 0.02  # of a process' CPU, to be named
-
-
-def row_of(*cells: str) -> str:
-    """One row."""
-    return f"| {' | '.join(cells)} |"
-
-
-def head_of(*columns: str) -> list[str]:
-    """The two lines above the rows."""
-    return [row_of(*columns), f"|{'---|' * len(columns)}"]
 
 
 def shapes_table(results: Mapping[str, Results]) -> list[str]:

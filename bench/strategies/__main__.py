@@ -16,10 +16,10 @@ from pathlib import Path
 from bench.result_files import command_line, provenance
 from bench.strategies.catalog import NAMES
 from bench.strategies.comparison import Comparison, Plan
+from bench.strategies.figures import NEWEST
 from bench.strategies.installations import Installations
 from bench.strategies.losses import Course
-from bench.strategies.measuring import ABUNDANT, SCARCE, Shape
-from bench.strategies.page import NEWEST
+from bench.strategies.measuring import ABUNDANT, SCARCE, SaleShape
 from bench.strategies.report import lines_of
 from bench.strategies.result import HEADLINES, THROUGHPUT, Result
 from bench.strategies.stores import PERSISTENCE
@@ -27,11 +27,13 @@ from bench.strategies.stores import PERSISTENCE
 CALLERS = (100, 1_000)
 SELL_OUT_S, QUICK_SELL_OUT_S = 120.0, 15.0
 PUBLISHED_SHAPES = (
-    *(Shape(100, 100, 5.0), Shape(ABUNDANT, 500, 10.0)),
-    Shape(ABUNDANT, 1_000, 30.0, ramp_s=30.0),
+    *(SaleShape(100, 100, 5.0), SaleShape(ABUNDANT, 500, 10.0)),
+    SaleShape(ABUNDANT, 1_000, 30.0, ramp_s=30.0),
 )
 LOSSES = "losses"
-QUICK_SECONDS, QUICK_COURSE, QUICK_SHAPES = 1.0, Course(1.0, 2.0, 5.0), (Shape(100, 100, 1.0),)
+QUICK_SECONDS, QUICK_COURSE, QUICK_SHAPES = 1.0, Course(1.0, 2.0, 5.0), (SaleShape(100, 100, 1.0),)
+# More callers than connections, of which the default of the client of Redis is a hundred.
+SMOKE_SHAPE, SMOKE_COURSE = SaleShape(20, 150, 1.0, sell_out_within_s=60.0), Course(1.0, 2.0)
 
 
 def main() -> int:
@@ -62,9 +64,11 @@ def compare(arguments: argparse.Namespace, result: Result) -> None:
 
 def plan_of(arguments: argparse.Namespace) -> Plan:
     """What the arguments ask for."""
+    if arguments.smoke:
+        return Plan(arguments.only, [(HEADLINES, SMOKE_SHAPE)], SMOKE_COURSE, is_smoke=True)
     seconds, sell_out_s = arguments.seconds, QUICK_SELL_OUT_S if arguments.quick else SELL_OUT_S
-    scarce = [Shape(SCARCE, callers, seconds, sell_out_within_s=sell_out_s) for callers in arguments.callers]
-    abundant = [Shape(ABUNDANT, callers, seconds) for callers in arguments.callers]
+    scarce = [SaleShape(SCARCE, callers, seconds, sell_out_within_s=sell_out_s) for callers in arguments.callers]
+    abundant = [SaleShape(ABUNDANT, callers, seconds) for callers in arguments.callers]
     shapes = {
         THROUGHPUT: [*scarce, *abundant],
         HEADLINES: QUICK_SHAPES if arguments.quick else PUBLISHED_SHAPES,
@@ -95,6 +99,7 @@ def parsed() -> argparse.Namespace:
     add("--persistence", choices=PERSISTENCE, default="snapshots", help="of the six's Redis (%(default)s, its default)")
     add("--json", type=Path, default=NEWEST, metavar="FILE", help="where everything is written too (%(default)s)")
     add("--quick", action="store_true", help="some minutes in all: short loads, and fewer of them")
+    add("--smoke", action="store_true", help="whether all work: a second of load each, and a kill, on one installation")
     arguments = parser.parse_args()
     if arguments.quick:
         arguments.seconds, arguments.callers = QUICK_SECONDS, CALLERS[:1]

@@ -1,7 +1,7 @@
 """The load: callers who each send one Reserve after another, in a process of their own.
 
-`python -m bench.strategies.callers` reads a `Load` as JSON from its arguments, prints a line once it is ready, waits
-for a line, and prints an `Outcome` as JSON in the end. Ten callers share a connection. A caller whose call failed
+`python -m bench.strategies.callers` reads a `SaleLoad` as JSON from its arguments, prints a line once it is ready,
+waits for a line, and prints an `Outcome` as JSON in the end. Ten callers share a connection. A caller whose call failed
 pauses before the next one, so that a server that is down is not stormed; each call has a reservation id and a buyer of
 its own.
 """
@@ -34,7 +34,7 @@ SOLD_OUT = (REJECTION_REASON_SOLD_OUT, REJECTION_REASON_INSUFFICIENT_STOCK)
 
 
 @dataclass(frozen=True)
-class Load:
+class SaleLoad:
     """What to send."""
 
     address: str
@@ -62,7 +62,6 @@ class Outcome:
     failures: dict[str, int] = field(default_factory=dict)  # by gRPC status or cause
     seconds: float = 0.0  # from the first call to the last answer
     sold_out_after_s: float | None = None  # when a caller first heard it
-    client_cpu_s: float = 0.0
 
     @property
     def answers(self) -> int:
@@ -77,7 +76,7 @@ class Outcome:
 class Callers:
     """Puts a load on a server and notes each answer."""
 
-    def __init__(self, load: Load) -> None:
+    def __init__(self, load: SaleLoad) -> None:
         self._load = load
         self._outcome = Outcome()
         self._began = self._ends = 0.0
@@ -85,13 +84,13 @@ class Callers:
     async def run(self) -> Outcome:
         """The whole load."""
         load, outcome = self._load, self._outcome
-        self._began, own_cpu_s = time.monotonic(), time.process_time()
+        self._began = time.monotonic()
         self._ends = self._began + (load.sell_out_within_s or load.seconds)
         lines = [Line(sku=SKU, quantity=1)]
         channels = [Channel(load.address) for _ in range(-(-load.callers // CALLERS_A_CONNECTION))]
         calls = (self._call_on(channels[n % len(channels)], n, lines) for n in range(load.callers))
         await self._wait([asyncio.create_task(call) for call in calls])
-        outcome.seconds, outcome.client_cpu_s = time.monotonic() - self._began, time.process_time() - own_cpu_s
+        outcome.seconds = time.monotonic() - self._began
         return outcome
 
     async def _wait(self, callers: list["asyncio.Task[None]"]) -> None:
@@ -178,7 +177,7 @@ def main(load: dict[str, Any]) -> None:
     print(READY, flush=True)
     sys.stdin.readline()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        print(json.dumps(asdict(runner.run(Callers(Load(**load)).run()))))
+        print(json.dumps(asdict(runner.run(Callers(SaleLoad(**load)).run()))))
 
 
 if __name__ == "__main__":

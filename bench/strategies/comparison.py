@@ -9,7 +9,7 @@ from bench.strategies.attempts import described
 from bench.strategies.catalog import has
 from bench.strategies.installations import Installations
 from bench.strategies.losses import Course, Fault, FaultRun, Loss
-from bench.strategies.measuring import Cell, Measured, Shape, measure
+from bench.strategies.measuring import Cell, Measured, SaleShape, measure
 from bench.strategies.result import Result
 from bench.strategies.system import System
 
@@ -19,8 +19,9 @@ class Plan:
     """What to measure."""
 
     names: Sequence[str]  # of strategies
-    loads: Sequence[tuple[str, Shape]]  # each after the name of its table
+    loads: Sequence[tuple[str, SaleShape]]  # each after the name of its table
     course: Course | None  # of the faults; None: there are none
+    is_smoke: bool = False  # all on one installation, with one fault
 
 
 class Comparison:
@@ -35,11 +36,11 @@ class Comparison:
     def run(self, result: Result, save: Callable[[], None]) -> None:
         """Every strategy alone, then all together with each fault; `save` is called after each."""
         plan = self._plan
-        for name in plan.names if plan.loads else ():
+        for name in plan.names if plan.loads and not plan.is_smoke else ():
             self._measure_all(name, result)
             save()
         if plan.course:
-            for fault in plan.course.faults:
+            for fault in [plan.course.server_killed] if plan.is_smoke else plan.course.faults:
                 self._lose(fault, plan.course, result)
                 save()
 
@@ -63,19 +64,26 @@ class Comparison:
                 else:
                     result.problems.append(f"{name}, after its last load: {described(error)}")
 
-    def _measure(self, system: System, shape: Shape, sale_id: str) -> Measured:
+    def _measure_each(self, system: System, result: Result) -> None:
+        for number, (table, shape) in enumerate(self._plan.loads):
+            measured = self._measure(system, shape, f"sale-{system.name}-{number}")
+            result.cells[table].append(Cell(system.name, shape, measured))
+
+    def _measure(self, system: System, shape: SaleShape, sale_id: str) -> Measured:
         measured = measure(system, shape, sale_id, self._folder)
         told = f"{measured.books.told:,} told, {measured.books.recorded:,} recorded"
         self._progress(f"{system.name}: {shape.label}: {measured.answers_per_s:,.0f} answers/s, {told}")
         return measured
 
     def _lose(self, fault: Fault, course: Course, result: Result) -> None:
-        """All strategies that have the part which fails."""
+        """All strategies that have the part which fails; in a smoke run each has its loads before that."""
         self._progress(f"losses: {fault.name}")
         names = [name for name in self._plan.names if has(name, fault.part)]
         losses: Sequence[Loss] = ()
         try:
             with self._installations.together(names) as (systems, stores):
+                for system in systems if self._plan.is_smoke else ():
+                    self._measure_each(system, result)
                 losses = FaultRun(fault, course, self._folder).losses(systems, stores)
         except Exception as error:  # noqa: BLE001  as above
             self._progress(f"{fault.name}: {described(error)}")

@@ -13,7 +13,7 @@ from holdfast_embedded.process import spawn, terminate, wait_for_exit, wait_unti
 
 from bench.machine import ROOT
 from bench.programs import ENVIRONMENT
-from bench.strategies.callers import Load, Outcome, outcome_from
+from bench.strategies.callers import Outcome, SaleLoad, outcome_from
 
 READY_S = 60.0
 LATE_S = 60.0  # after the load's own end: deadlines of the last calls, and writing the outcome
@@ -22,7 +22,7 @@ LATE_S = 60.0  # after the load's own end: deadlines of the last calls, and writ
 class RunningLoad:
     """A load under way."""
 
-    def __init__(self, load: Load, process: "subprocess.Popen[bytes]", output: Path, errors: Path) -> None:
+    def __init__(self, load: SaleLoad, process: "subprocess.Popen[bytes]", output: Path, errors: Path) -> None:
         self._load = load
         self._process = process
         self._output = output
@@ -50,7 +50,7 @@ class RunningLoad:
 
 
 @contextmanager
-def loading(load: Load, folder: Path) -> Iterator[RunningLoad]:
+def loading(load: SaleLoad, folder: Path) -> Iterator[RunningLoad]:
     """A load that is ready to begin; it is ended with the block if it has not ended by itself."""
     output, errors = (folder / f"callers-{load.sale_id}.{kind}" for kind in ("json", "log"))
     with output.open("wb") as stdout, errors.open("wb") as stderr:

@@ -14,7 +14,7 @@ from pathlib import Path
 from bench.strategies import books
 from bench.strategies.attempts import Attempts
 from bench.strategies.books import Books
-from bench.strategies.callers import Load, Outcome
+from bench.strategies.callers import Outcome, SaleLoad
 from bench.strategies.catalog import POSTGRES, REDIS, SERVER, WORKER
 from bench.strategies.load_process import loading
 from bench.strategies.measuring import ABUNDANT, DRAIN_S
@@ -49,12 +49,17 @@ class Course:
     postgres_down_s: float = 10.0
 
     @property
+    def server_killed(self) -> Fault:
+        """The one that every strategy has, and whose part comes back soonest."""
+        return Fault("server killed", SERVER, 1.0, think_s=0.0)
+
+    @property
     def faults(self) -> Sequence[Fault]:
         """In the order of the table."""
         return (
             Fault("Redis killed", REDIS, 1.0),
             Fault("worker killed", WORKER, 1.0),
-            Fault("server killed", SERVER, 1.0, think_s=0.0),
+            self.server_killed,
             Fault(f"PostgreSQL away for {self.postgres_down_s:g} s", POSTGRES, self.postgres_down_s),
         )
 
@@ -95,13 +100,13 @@ class FaultRun:
         rows = {**counted, **failed}
         return [rows[system.name] for system in systems]
 
-    def _load(self, system: System) -> Load:
+    def _load(self, system: System) -> SaleLoad:
         """Until it is sold out and a while longer, or, where callers do not pause, until some time after the fault."""
         fault, course = self._fault, self._course
         seconds = course.before_s + fault.down_s + course.after_s
         if not fault.think_s:
-            return Load(system.address, self._sale(system), CALLERS, seconds)
-        return Load(
+            return SaleLoad(system.address, self._sale(system), CALLERS, seconds)
+        return SaleLoad(
             *(system.address, self._sale(system), CALLERS, course.after_s),
             think_s=fault.think_s,
             sell_out_within_s=seconds + SELL_OUT_S,

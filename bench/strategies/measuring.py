@@ -9,7 +9,7 @@ from holdfast_bench.load import percentile
 from bench.cpu import cpu_s
 from bench.strategies import books
 from bench.strategies.books import Books
-from bench.strategies.callers import Load, Outcome
+from bench.strategies.callers import Outcome, SaleLoad
 from bench.strategies.load_process import loading
 from bench.strategies.system import System
 
@@ -19,7 +19,7 @@ PERCENTILES = (50.0, 95.0, 99.0)
 
 
 @dataclass(frozen=True)
-class Shape:
+class SaleShape:
     """A load, without the server and the sale."""
 
     stock: int
@@ -40,9 +40,9 @@ class Shape:
         """All of it in words."""
         return f"{self.callers:,} callers, {self.stock:,} units, {self.lasts}"
 
-    def load(self, address: str, sale_id: str) -> Load:
+    def load(self, address: str, sale_id: str) -> SaleLoad:
         """The same with both."""
-        return Load(address, sale_id, self.callers, self.seconds, self.ramp_s, 0.0, self.sell_out_within_s)
+        return SaleLoad(address, sale_id, self.callers, self.seconds, self.ramp_s, 0.0, self.sell_out_within_s)
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,6 @@ class Cpu:
 
     programs: float
     stores: float
-    callers: float
 
 
 @dataclass(frozen=True)
@@ -63,11 +62,27 @@ class Measured:
     errors: dict[str, int]
     answers_per_s: float
     sold_out_after_s: float | None
-    percentiles_ms: dict[str, float]  # of all answers
-    accepted_ms: dict[str, float]
+    accepted_ms: dict[str, float]  # percentiles
     sold_out_ms: dict[str, float]
     cpu_s_per_1000: Cpu
     on_disk: str
+
+    @property
+    def accepted_per_s(self) -> float:
+        """Units sold a second, while there were any."""
+        return self.books.told / (self.sold_out_after_s or self._seconds)
+
+    @property
+    def sold_out_per_s(self) -> float | None:
+        """Answers a second after that; None if it was not sold out."""
+        if self.sold_out_after_s is None:
+            return None
+        return (self.answers - self.books.told) / (self._seconds - self.sold_out_after_s)
+
+    @property
+    def _seconds(self) -> float:
+        """From the first call to the last answer."""
+        return self.answers / self.answers_per_s
 
 
 @dataclass(frozen=True)
@@ -75,12 +90,12 @@ class Cell:
     """What one load on one strategy came to, or why it failed."""
 
     strategy: str
-    shape: Shape
+    shape: SaleShape
     measured: Measured | None
     failure: str = ""
 
 
-def measure(system: System, shape: Shape, sale_id: str, folder: Path) -> Measured:
+def measure(system: System, shape: SaleShape, sale_id: str, folder: Path) -> Measured:
     """Put a load on a new sale, and count once its last order is recorded."""
     books.create_sale(system, sale_id, shape.stock)
     parts = system.programs().values(), system.stores().values()
@@ -91,7 +106,7 @@ def measure(system: System, shape: Shape, sale_id: str, folder: Path) -> Measure
     counted = books.count(system, sale_id, shape.stock, outcome, DRAIN_S)
     spent = [cpu_s(pids) - spent_before for pids, spent_before in zip(parts, before, strict=True)]
     thousands = max(outcome.answers, 1) / 1000
-    cpu = Cpu(*(seconds / thousands for seconds in (*spent, outcome.client_cpu_s)))
+    cpu = Cpu(*(seconds / thousands for seconds in spent))
     return measured(outcome, counted, cpu, system.answer_is_on_disk())
 
 
@@ -103,7 +118,6 @@ def measured(outcome: Outcome, counted: Books, cpu: Cpu, on_disk: str) -> Measur
         errors=outcome.failures,
         answers_per_s=outcome.answers / outcome.seconds,
         sold_out_after_s=outcome.sold_out_after_s,
-        percentiles_ms=percentiles([*outcome.accepted_ms, *outcome.sold_out_ms]),
         accepted_ms=percentiles(outcome.accepted_ms),
         sold_out_ms=percentiles(outcome.sold_out_ms),
         cpu_s_per_1000=cpu,

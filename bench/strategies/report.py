@@ -11,7 +11,7 @@ def lines_of(result: Result) -> Iterator[str]:
     origin = result.origin
     yield f"`{origin['command']}`; {origin['machine']}; commit {origin['commit']}; {origin['taken'][:10]}"
     yield f"\nRedis of the six: {result.persistence}"
-    if "--quick" in origin["command"]:
+    if {"--quick", "--smoke"} & set(origin["command"].split()):
         yield "\nThe loads were short: they say what each strategy loses, and little about its speed."
     yield "\n### The worst of all sales\n"
     yield from tables.books_table(result)

@@ -9,7 +9,7 @@ from typing import Any
 from bench.strategies.books import Books
 from bench.strategies.catalog import HOLDFAST
 from bench.strategies.losses import Loss
-from bench.strategies.measuring import Cell, Cpu, Measured, Shape
+from bench.strategies.measuring import Cell, Cpu, Measured, SaleShape
 
 THROUGHPUT, HEADLINES = "throughput", "headlines"
 
@@ -57,7 +57,7 @@ def load(file: Path) -> Result:
 
 def _cell(row: Mapping[str, Any]) -> Cell:
     measured = row["measured"] and _measured(row["measured"])
-    return Cell(**{**row, "shape": Shape(**row["shape"]), "measured": measured})
+    return Cell(**{**row, "shape": SaleShape(**row["shape"]), "measured": measured})
 
 
 def _measured(saved: Mapping[str, Any]) -> Measured:

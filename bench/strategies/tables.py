@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from bench.markdown import table
 from bench.strategies.books import Books
 from bench.strategies.catalog import NAMES
 from bench.strategies.losses import Loss
@@ -9,8 +10,9 @@ from bench.strategies.measuring import ABUNDANT, Cell, Measured
 from bench.strategies.result import Result
 
 BOOKS = ("told / stock", "orders recorded", "divergence")
-SOLD_OUT = "sold out after s"
-SPEED = ("p50 ms", "p95 ms", "p99 ms", "answers/s", "errors", "CPU s per 1,000", "of the stores")
+ACCEPTED = ("accepted/s", "p50 ms", "p95 ms", "p99 ms")
+SOLD_OUT = ("sold out after s", "sold-out/s", "sold-out p99 ms", "answers/s")
+COST = ("errors", "CPU s per 1,000", "of the stores")
 LONGEST_FAILURE = 120
 
 
@@ -67,15 +69,16 @@ def _losses(row: Loss) -> list[str]:
 
 
 def _columns(stock: int) -> Sequence[str]:
-    """An abundant stock is not sold out."""
-    return (*BOOKS, *SPEED) if stock >= ABUNDANT else (*BOOKS, SOLD_OUT, *SPEED)
+    """An abundant stock is not sold out: every answer is an accepted one."""
+    return (*BOOKS, *ACCEPTED, *(() if stock >= ABUNDANT else SOLD_OUT), *COST)
 
 
 def _figures(cell: Cell) -> list[str]:
     if cell.measured is None:
         return [failed(cell.failure)]
-    sell_out = [] if cell.shape.stock >= ABUNDANT else [sold_out(cell.measured)]
-    return [*sold(cell.measured.books), *sell_out, *speed(cell.measured)]
+    row = cell.measured
+    sell_out = [] if cell.shape.stock >= ABUNDANT else sold_out(row)
+    return [*sold(row.books), *accepted(row), *sell_out, *cost(row)]
 
 
 def failed(failure: str) -> str:
@@ -88,23 +91,21 @@ def sold(books: Books) -> list[str]:
     return [f"{books.told:,} / {books.stock:,}", f"{books.recorded:,}", f"{books.divergence:,}"]
 
 
-def sold_out(row: Measured) -> str:
-    """When a caller first heard that the stock is sold out, or how far it came by the counter that decides."""
-    if row.sold_out_after_s is not None:
-        return f"{row.sold_out_after_s:.2f}"
-    return f"not: {row.books.counted:,} by its counter"
+def accepted(row: Measured) -> list[str]:
+    """Rate and latencies of the answers that gave a unit."""
+    tails = [f"{value:.1f}" for value in row.accepted_ms.values()] or ["", "", ""]
+    return [f"{row.accepted_per_s:,.0f}", *tails]
 
 
-def speed(row: Measured) -> list[str]:
-    """Latencies, throughput, errors and CPU."""
-    tails = [f"{value:.1f}" for value in row.percentiles_ms.values()] or ["", "", ""]
-    errors, cpu = sum(row.errors.values()), row.cpu_s_per_1000
-    return [*tails, f"{row.answers_per_s:,.0f}", f"{errors:,}", f"{cpu.programs:.3f}", f"{cpu.stores:.3f}"]
+def sold_out(row: Measured) -> list[str]:
+    """When a caller first heard it, or how far the counter came that decides; rate and p99 after it; all answers."""
+    if row.sold_out_after_s is None or row.sold_out_per_s is None:
+        return [f"not: {row.books.counted:,} by its counter", "", "", f"{row.answers_per_s:,.0f}"]
+    rate, p99 = f"{row.sold_out_per_s:,.0f}", f"{row.sold_out_ms['p99']:.1f}"
+    return [f"{row.sold_out_after_s:.2f}", rate, p99, f"{row.answers_per_s:,.0f}"]
 
 
-def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Lines of a Markdown table; a row that is too short ends with empty cells."""
-    yield f"| {' | '.join(columns)} |"
-    yield f"|{'---|' * len(columns)}"
-    for row in rows:
-        yield f"| {' | '.join([*row, *[''] * (len(columns) - len(row))])} |"
+def cost(row: Measured) -> list[str]:
+    """Errors and CPU."""
+    cpu = row.cpu_s_per_1000
+    return [f"{sum(row.errors.values()):,}", f"{cpu.programs:.3f}", f"{cpu.stores:.3f}"]

@@ -173,6 +173,7 @@ class ShardStatus(NamedTuple):
     takeover_token: str  # '': no take-over has begun
     frozen_reason: str  # '': not frozen
     outbox_length: int  # commits
+    overdue_sales: int = 0  # of which holds are to be taken back
     ahead_ms: int = 0  # by which the time of its last commit is ahead of Redis' clock
     now_ms: int = 0  # by the shard's clock: that of Redis, never before its last commit
     parts: int = 0  # of a load that began and has not ended: how many are written

@@ -150,6 +150,22 @@ async def test_reading_the_status_freezes_a_redis_that_lacks_an_observed_commit(
     assert (await shards.status(0)).frozen_reason == reason
 
 
+async def test_the_status_counts_the_sales_with_overdue_holds(scripts: RedisShard) -> None:
+    """By it the relay knows, without a further call, whether a hold is to be taken back."""
+    on_test_clock = RedisScripts(scripts.connections, scripts.heads, load_script_on_test_clock)
+
+    async def overdue_sales() -> int:
+        _, _, _, _, count, _ = await on_test_clock.run("status", 0, shard_keys(0))
+        return int(count)
+
+    await a_hold_and_an_overdue_one(scripts)
+    assert await overdue_sales() == 1
+
+    await scripts.stock.expire(0)
+
+    assert await overdue_sales() == 0
+
+
 def other_caller(scripts: RedisShard) -> RedisStock:
     """The same Redis as another process sees it, which has observed nothing."""
     return RedisStock(RedisScripts(scripts.connections, ObservedHeads(), load_script_on_test_clock), 1, 100)

@@ -77,7 +77,13 @@ class RedisShards:
 
 
 def _status(
-    shard: int, identity: bytes, clock_ms: int, time_ms: int, outbox_length: int, meta: Sequence[bytes | None]
+    shard: int,
+    identity: bytes,
+    clock_ms: int,
+    time_ms: int,
+    outbox_length: int,
+    overdue_sales: int,
+    meta: Sequence[bytes | None],
 ) -> ShardStatus:
     values = [(value or b"").decode() for value in meta]
     shards, epoch, seq, head, trim_seq, owner, takeover_token, frozen, parts, base_epoch, base_seq, *others = values
@@ -94,6 +100,7 @@ def _status(
         takeover_token=takeover_token,
         frozen_reason=frozen,
         outbox_length=outbox_length,
+        overdue_sales=overdue_sales,
         ahead_ms=max(time_ms - clock_ms, 0),
         now_ms=max(time_ms, clock_ms),
         parts=int(parts or 0),

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from inventory_service.domain.backlog import RelayGauges
 from inventory_service.domain.ports import StockMaintenance
 from inventory_service.domain.results import Failure
+from inventory_service.domain.shards import ShardStatus
 from inventory_service.service.relay.archiver import Archiver
 
-SWEEP_INTERVAL_S = 0.5
 COUNT_INTERVAL_S = 5.0
 
 
@@ -34,18 +34,31 @@ class ShardMaintenance:
         self._next_count = monotonic()
         self._archiver = Archiver(shard, stock, monotonic, retention_ms)
         self._expiry = expiry
+        self._has_overdue = False
+        self._has_status = asyncio.Event()
+
+    def on_status(self, status: ShardStatus) -> None:
+        """Let the next sweep begin. Of a shard without overdue holds it does not ask which they are."""
+        self._has_overdue |= status.overdue_sales > 0
+        self._has_status.set()
+
+    async def wait(self) -> None:
+        """Until a status has come; not while more holds are overdue than one sweep expires."""
+        if not self._has_overdue:
+            await self._has_status.wait()
+        self._has_status.clear()
 
     async def sweep(self) -> None:
-        """One sweep; the relay repeats it. While more holds are overdue the next sweep follows at once."""
-        more_is_due = self._expiry and await self._expire()
+        """One sweep; the relay repeats it, each time after `wait`."""
+        self._has_overdue = self._expiry and self._has_overdue and await self._expire()
         await self._count_if_due()
-        if not more_is_due:
+        if not self._has_overdue:
             await self._archiver.run()
-            await asyncio.sleep(SWEEP_INTERVAL_S)
 
     def stand_by(self) -> None:
         """This relay lost the lease. It counts holds as soon as it has it again: no other relay exports it then."""
         self._next_count = self._monotonic()
+        self._has_overdue = False
 
     async def _count_if_due(self) -> None:
         if self._monotonic() < self._next_count:

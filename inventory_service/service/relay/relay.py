@@ -39,6 +39,8 @@ from inventory_service.service.relay.takeover import ShardTakeover
 from inventory_service.service.relay.turn import TAKEOVER_TIMEOUT_S, ShardTurn
 
 WAIT_FOR_COMMITS_MS = 500
+# While the ledger has all that was sent, so that nothing can be sent again; a read ends with the first commit anyway.
+IDLE_WAIT_FOR_COMMITS_MS = 2000
 WAIT_FOR_ROOM_S = 1.0
 RETRY_S = 0.5
 WATCH_S = 0.6  # a little more than lies between two checks of the monitor, whose status the watch shares
@@ -176,7 +178,8 @@ class ShardRelay:
             return
         self._moved.clear()
         cursor = self._window.cursor
-        commits = await self._dependencies.outbox.read_after(self._shard, cursor, WAIT_FOR_COMMITS_MS)
+        wait_ms = IDLE_WAIT_FOR_COMMITS_MS if cursor == self._window.watermark else WAIT_FOR_COMMITS_MS
+        commits = await self._dependencies.outbox.read_after(self._shard, cursor, wait_ms)
         is_as_before = self._lease.is_held and self._window_epoch is not None and self._window.cursor == cursor
         if not (commits and is_as_before):  # the lease or the window may have changed during the read
             return
@@ -218,15 +221,16 @@ class ShardRelay:
             self.log.warning("resending", after=str(self._window.watermark), why="the ledger's watermark has stalled")
         self._moved.set()
         self._copier.on_status(status)
+        self._maintenance.on_status(status)
         await self._export_backlog(status)
 
     async def sweep(self) -> None:
         """Maintain the shard's stock while this relay has the lease."""
+        await self._maintenance.wait()
         if self._lease.is_held:
             await self._maintenance.sweep()
         else:
             self._maintenance.stand_by()
-            await self._lease.wait()
 
     async def audit_after_load(self) -> None:
         """Compare the shard with the ledger once it was loaded, and log what differs."""

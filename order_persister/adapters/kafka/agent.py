@@ -15,6 +15,7 @@ from faust.types import TP, EventT
 
 from holdfast_runtime.kafka import PERSISTER_GROUP, KafkaConfig
 from holdfast_runtime.settings import SharedSettings
+from order_persister.adapters.kafka.batches import batches
 from order_persister.adapters.kafka.faust_options import faust_options
 from order_persister.adapters.kafka.fetch_wait import adapt_fetch_wait
 from order_persister.adapters.kafka.group_rejoin import rejoin_after_errors
@@ -30,7 +31,7 @@ from order_persister.service.publisher import Publisher
 # and so how many a batch has, `RecordQueue` limits. Small records must not fill the buffer, because Faust then reads
 # only the other partitions, for up to a second each time.
 MAX_RECORDS = 1024
-RECORDS_WAIT_S = 0.05
+PAUSE_S = 0.05  # between two batches, in which records gather
 STREAM_BUFFER = 4096
 REQUEST_TIMEOUT_S = 40.0
 METADATA_MAX_AGE_MS = 5_000  # only by new metadata does a member find that a topic is back; aiokafka's default: 5 min
@@ -69,8 +70,8 @@ async def persist_all(stream: Any, ledger: LedgerWriter, publisher: Publisher) -
     Faust acknowledges when an agent's body raises and may commit past an event left behind, so no exception leaves
     this loop, and the relay resends what was acknowledged too early.
     """
-    async for events in stream.noack_take(MAX_RECORDS, within=RECORDS_WAIT_S):
-        async with exit_on_unhandled_exception():
+    async with exit_on_unhandled_exception():
+        async for events in batches(stream, MAX_RECORDS, PAUSE_S):
             # Retries transient errors, and returns when Kafka has confirmed progress, compensations and facts.
             await ledger.apply(map(_record, events), publisher.publish)
             for event in events:

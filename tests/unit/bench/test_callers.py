@@ -7,7 +7,7 @@ from holdfast.inventory.v1.inventory_service_pb2 import ReserveRequest, ReserveR
 from holdfast.inventory.v1.reservation_pb2 import REJECTION_REASON_SOLD_OUT, Rejection, Reservation
 
 from bench.strategies import callers
-from bench.strategies.callers import Callers, Load, Outcome, outcome_from
+from bench.strategies.callers import Callers, Outcome, SaleLoad, outcome_from
 from bench.strategies.http2 import Answer
 
 SOLD_OUT = ReserveResponse(rejection=Rejection(reason=REJECTION_REASON_SOLD_OUT))
@@ -35,7 +35,7 @@ class Shop:
         return Answer(ReserveResponse(reservation=Reservation(reservation_id=name)).SerializeToString())
 
 
-def called(monkeypatch: pytest.MonkeyPatch, shop: Shop, load: Load) -> Outcome:
+def called(monkeypatch: pytest.MonkeyPatch, shop: Shop, load: SaleLoad) -> Outcome:
     """What the callers of a shop are told."""
     monkeypatch.setattr(callers, "Channel", shop.channel)
     return asyncio.run(Callers(load).run())
@@ -43,7 +43,7 @@ def called(monkeypatch: pytest.MonkeyPatch, shop: Shop, load: Load) -> Outcome:
 
 def test_a_load_goes_on_until_the_sale_is_sold_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """And for its seconds after that, of which these callers have none: each hears it once."""
-    load = Load("", "lamp-sale", callers=2, seconds=0.0, sell_out_within_s=60.0)
+    load = SaleLoad("", "lamp-sale", callers=2, seconds=0.0, sell_out_within_s=60.0)
 
     outcome = called(monkeypatch, Shop(units=5), load)
 
@@ -54,7 +54,7 @@ def test_a_load_goes_on_until_the_sale_is_sold_out(monkeypatch: pytest.MonkeyPat
 
 def test_a_load_that_cannot_sell_out_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a moment at which it was."""
-    load = Load("", "lamp-sale", callers=2, seconds=LONG_S, think_s=0.001, sell_out_within_s=0.05)
+    load = SaleLoad("", "lamp-sale", callers=2, seconds=LONG_S, think_s=0.001, sell_out_within_s=0.05)
 
     outcome = called(monkeypatch, Shop(units=10_000_000), load)
 
@@ -66,7 +66,7 @@ def test_each_caller_without_an_answer_is_counted(monkeypatch: pytest.MonkeyPatc
     """A server that is silent has failed all of them."""
     monkeypatch.setattr(callers, "DEADLINE_S", 0.05 - LONG_S - callers.CONNECT_S)  # and the load itself is long
 
-    outcome = called(monkeypatch, Shop(5, is_silent=True), Load("", "lamp-sale", callers=3, seconds=LONG_S))
+    outcome = called(monkeypatch, Shop(5, is_silent=True), SaleLoad("", "lamp-sale", callers=3, seconds=LONG_S))
 
     assert outcome.failures == {"no answer": 3}
 

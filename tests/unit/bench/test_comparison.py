@@ -13,26 +13,25 @@ from bench.strategies.attempts import Attempts
 from bench.strategies.books import Books
 from bench.strategies.catalog import HOLDFAST, NAMES
 from bench.strategies.comparison import Comparison, Plan
+from bench.strategies.figures import JSON, PAGE, check, take, with_report
 from bench.strategies.installations import Installations, Together
 from bench.strategies.losses import Course, Loss
-from bench.strategies.measuring import Cell, Cpu, Measured, Shape
-from bench.strategies.page import JSON, PAGE, check, take, with_report
+from bench.strategies.measuring import Cell, Cpu, Measured, SaleShape
 from bench.strategies.report import lines_of
 from bench.strategies.result import HEADLINES, THROUGHPUT, Result, load
 from bench.strategies.system import System
 
 CLEAN = Books(stock=10, told=10, recorded=10, counted=10, lost=0, unanswered=0)
-SHAPE = Shape(10, 100, 5.0, sell_out_within_s=60.0)
+SHAPE = SaleShape(10, 100, 5.0, sell_out_within_s=60.0)
 MEASURED = Measured(
     books=CLEAN,
     answers=30,
     errors={"14": 2},
     answers_per_s=6.0,
     sold_out_after_s=0.71,
-    percentiles_ms={"p50": 1.0, "p95": 2.0, "p99": 3.0},
-    accepted_ms={},
-    sold_out_ms={},
-    cpu_s_per_1000=Cpu(0.1, 0.2, 0.3),
+    accepted_ms={"p50": 1.0, "p95": 2.0, "p99": 3.0},
+    sold_out_ms={"p50": 4.0, "p95": 5.0, "p99": 6.0},
+    cpu_s_per_1000=Cpu(0.1, 0.2),
     on_disk="yes",
 )
 ORIGIN = {"command": "make compare", "taken": "2026-11-28T03:28:47+00:00", "machine": "2 cores", "commit": "0123456789"}
@@ -72,7 +71,7 @@ class Broken(Installations):
 def measured(monkeypatch: pytest.MonkeyPatch) -> None:
     """A load on ten units fails."""
 
-    def measure(_comparison: Comparison, _system: System, shape: Shape, _sale_id: str) -> Measured:
+    def measure(_comparison: Comparison, _system: System, shape: SaleShape, _sale_id: str) -> Measured:
         if shape == SHAPE:
             raise TimeoutError("no answer")
         return MEASURED
@@ -172,8 +171,9 @@ def test_a_report_has_a_row_for_each_measurement() -> None:
     report = list(lines_of(result))
 
     assert "| holdfast | 3 | 0 | 0 | 0 | 0 | 0 |" in report
-    assert "| holdfast | 100 | 9 / 10 | 10 | 0 | 0.71 | 1.0 | 2.0 | 3.0 | 6 | 2 | 0.100 | 0.200 |" in report
-    assert f"| lua-queue | 100 | failed: TimeoutError: no / answer |{'  |' * 10}" in report
+    figures = "13 | 1.0 | 2.0 | 3.0 | 0.71 | 5 | 6.0 | 6 | 2 | 0.100 | 0.200"
+    assert f"| holdfast | 100 | 9 / 10 | 10 | 0 | {figures} |" in report
+    assert f"| lua-queue | 100 | failed: TimeoutError: no / answer |{'  |' * 13}" in report
     assert "| Redis killed | holdfast | 9 / 10 | 10 | 0 | 0 | 0 | 0 | 0 | 7 |" in report
 
 
@@ -191,10 +191,11 @@ def test_the_report_of_a_page_is_written_from_its_json() -> None:
     page = with_report(PLACE, result)
 
     assert with_report(page, result) == page
-    check(page, result)
+    check(f"{page}It sold [10](comparison.json#losses/0/books/told).\n", result)
     for bad, why in (
         (page.replace("0.71", "0.72"), "the report differs"),
-        (f"{page}It sold 10 units.\n", "a figure that is in no JSON: It sold 10 units."),
+        (f"{page}It sold 10 units.\n", "a figure leads to no JSON: It sold 10 units."),
+        (f"{page}It sold [11](comparison.json#losses/0/books/told).\n", "11 is not what comparison.json has"),
         ("# A page\n", "one place"),
     ):
         with pytest.raises(BadPage, match=why):

@@ -1,12 +1,16 @@
 """The h2load wrapper: the body of a request, and a report that is read whole or not at all."""
 
+import ctypes
+import shutil
+from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
-from holdfast.inventory.v1.inventory_service_pb2 import ReserveRequest
+from holdfast.inventory.v1.inventory_service_pb2 import BatchReserveRequest, ReserveRequest
 from holdfast_bench.load import Load, LoadFailed
 
-from bench.h2load import PLACEHOLDER, SOURCE, at_a_rate, read_report, request_body
+from bench.h2load import PLACEHOLDER, SOURCE, at_a_rate, compile_ids, read_report, request_body
 
 LOAD = Load("127.0.0.1:1", "lamp-sale", series=1, seconds=2.0, smallest_answer=95)
 LOG = "1795000000000000\t200\t3000\n1795000000000100\t200\t1000\n"
@@ -26,6 +30,41 @@ def test_a_body_is_a_whole_request_with_places_for_two_ids() -> None:
     assert int.from_bytes(body[1:5], "big") == len(body) - 5
     request = ReserveRequest.FromString(body[5:])
     assert (request.sale_id, request.reservation_id, request.buyer_id) == ("lamp-sale", PLACEHOLDER, PLACEHOLDER)
+
+
+def test_a_batch_is_a_whole_request_with_places_for_two_ids_of_each() -> None:
+    """Each of its requests is the Reserve of the other body."""
+    body = request_body("lamp-sale", batch=100)
+
+    assert int.from_bytes(body[1:5], "big") == len(body) - 5
+    requests = BatchReserveRequest.FromString(body[5:]).requests
+    assert list(requests) == [ReserveRequest.FromString(request_body("lamp-sale")[5:])] * 100
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
+@pytest.mark.parametrize("at_once", [10**6, 40])
+def test_each_request_of_a_batch_gets_ids_of_its_own(
+    at_once: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However few bytes are read at once: no placeholder is cut in two."""
+    monkeypatch.setenv("FIRST_ID", "7000")
+    body = tmp_path / "body"
+    body.write_bytes(request_body("lamp-sale", batch=100))
+
+    message = b"".join(read_parts(ctypes.CDLL(str(compile_ids(tmp_path))), body, at_once))[5:]
+
+    requests = BatchReserveRequest.FromString(message).requests
+    ids = [name for request in requests for name in (request.reservation_id, request.buyer_id)]
+    assert ids == [f"{number:016}" for number in range(7000, 7200)]
+
+
+def read_parts(library: ctypes.CDLL, body: Path, at_once: int) -> Iterator[bytes]:
+    """What h2load reads of its body."""
+    buffer, offset = ctypes.create_string_buffer(at_once), 0
+    with body.open("rb") as file:
+        while length := library.pread(file.fileno(), buffer, ctypes.c_size_t(at_once), ctypes.c_long(offset)):
+            yield buffer.raw[:length]
+            offset += length
 
 
 def test_python_and_c_have_the_same_placeholder() -> None:

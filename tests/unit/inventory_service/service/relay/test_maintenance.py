@@ -1,4 +1,4 @@
-"""When a relay expires overdue holds, counts holds and pauses, with a stock in memory and a clock of the test."""
+"""When a relay expires overdue holds, counts holds and waits, with a stock in memory and a clock of the test."""
 
 import asyncio
 
@@ -9,16 +9,19 @@ from inventory_service import metrics
 from inventory_service.domain.backlog import Backlog
 from inventory_service.domain.in_memory_stock import InMemoryStock
 from inventory_service.domain.keys import SaleKey
-from inventory_service.domain.ports import HoldCounts
+from inventory_service.domain.ports import ExpireStep, HoldCounts
 from inventory_service.domain.reservation import Line
 from inventory_service.domain.reserve import Reserve
+from inventory_service.domain.results import Failure
 from inventory_service.domain.sale import CreateSale, NewItem
-from inventory_service.service.relay.maintenance import COUNT_INTERVAL_S, SWEEP_INTERVAL_S, ShardMaintenance
+from inventory_service.domain.shards import ShardStatus
+from inventory_service.service.relay.maintenance import COUNT_INTERVAL_S, ShardMaintenance
 from tests.sales import make_sale
 
 MINUTE_MS = 60_000
 WITH_LEASE = Backlog(serving=True, sends=True, outbox=0, unsent=0, unsent_s=0.0, unledgered_s=0.0, ahead_s=0.0)
 SALE = SaleKey("default", "sale-0")
+QUIET = ShardStatus(0, "redis", 1, 1, 0, "", 0, "redis", "", "", outbox_length=0)
 
 
 class MaintenanceFixture:
@@ -28,7 +31,6 @@ class MaintenanceFixture:
         self.now_s = 1_800_000_000.0
         self.stock = InMemoryStock(lambda: round(self.now_s * 1000))
         self.shown: list[HoldCounts] = []
-        self.pauses: list[float] = []
         self.maintenance = ShardMaintenance(0, self.stock, self, lambda: self.now_s, MINUTE_MS, expiry=True)
 
     def show(self, shard: int, backlog: Backlog) -> None:
@@ -37,8 +39,20 @@ class MaintenanceFixture:
     def show_holds(self, shard: int, holds: HoldCounts) -> None:
         self.shown.append(holds)
 
-    async def pause(self, seconds: float) -> None:
-        self.pauses.append(seconds)
+    async def sweep(self) -> None:
+        await self.maintenance.wait()
+        await self.maintenance.sweep()
+
+    def on_status(self, overdue_sales: int = 0) -> None:
+        self.maintenance.on_status(QUIET._replace(overdue_sales=overdue_sales))
+
+    async def waits(self) -> bool:
+        """Whether the next sweep does not begin by itself."""
+        waiting = asyncio.ensure_future(self.maintenance.wait())
+        await asyncio.sleep(0)
+        is_waiting = waiting.cancel()
+        await asyncio.wait([waiting])
+        return is_waiting
 
     async def hold(self, count: int, sale: SaleKey = SALE) -> None:
         """Make a sale with holds of a minute."""
@@ -49,10 +63,8 @@ class MaintenanceFixture:
 
 
 @pytest.fixture
-def fixture(monkeypatch: pytest.MonkeyPatch) -> MaintenanceFixture:
-    fixture = MaintenanceFixture()
-    monkeypatch.setattr(asyncio, "sleep", fixture.pause)
-    return fixture
+def fixture() -> MaintenanceFixture:
+    return MaintenanceFixture()
 
 
 @pytest.mark.parametrize(("sales", "holds"), [(1, 250), (40, 1)], ids=["many holds", "many sales"])
@@ -64,22 +76,48 @@ async def test_a_sweep_that_reaches_its_limit_is_followed_by_another_at_once(
         await fixture.hold(holds, SaleKey("default", f"sale-{number}"))
     fixture.now_s += 60
 
+    fixture.on_status(overdue_sales=sales)
     for _ in range(3):
-        assert fixture.pauses == []
-        await fixture.maintenance.sweep()
+        assert not await fixture.waits()
+        await fixture.sweep()
 
     assert await fixture.stock.count_holds(0) == HoldCounts(open=0, overdue=0)
-    assert fixture.pauses == [SWEEP_INTERVAL_S]
+    assert await fixture.waits()
+
+
+async def test_a_sweep_of_a_shard_without_overdue_holds_does_not_ask_for_them(
+    fixture: MaintenanceFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The status has told it, for all shards twice a second; when a hold becomes overdue the next status does."""
+    asked: list[int] = []
+    expire = fixture.stock.expire
+
+    async def expire_and_note(shard: int) -> ExpireStep | Failure:
+        asked.append(shard)
+        return await expire(shard)
+
+    monkeypatch.setattr(fixture.stock, "expire", expire_and_note)
+    await fixture.hold(1)
+    fixture.on_status()
+    await fixture.sweep()
+    assert asked == []
+
+    fixture.now_s += 60
+    fixture.on_status(overdue_sales=1)
+    await fixture.sweep()
+
+    assert await fixture.stock.count_holds(0) == HoldCounts(open=0, overdue=0)
 
 
 async def test_holds_are_counted_while_more_are_overdue(fixture: MaintenanceFixture) -> None:
     """An operator needs the count most when many are overdue."""
     await fixture.hold(250)
     fixture.now_s += 60
+    fixture.on_status(overdue_sales=1)
 
-    await fixture.maintenance.sweep()
+    await fixture.sweep()
     fixture.now_s += COUNT_INTERVAL_S
-    await fixture.maintenance.sweep()
+    await fixture.sweep()
 
     assert fixture.shown == [HoldCounts(open=0, overdue=150), HoldCounts(open=0, overdue=50)]
 
@@ -89,7 +127,8 @@ async def test_holds_are_counted_at_intervals(fixture: MaintenanceFixture) -> No
     await fixture.hold(2)
 
     for _ in range(4):
-        await fixture.maintenance.sweep()
+        fixture.on_status()
+        await fixture.sweep()
         fixture.now_s += COUNT_INTERVAL_S / 2
 
     assert fixture.shown == [HoldCounts(open=2, overdue=0)] * 2
@@ -97,10 +136,12 @@ async def test_holds_are_counted_at_intervals(fixture: MaintenanceFixture) -> No
 
 async def test_a_shard_is_counted_at_once_when_the_lease_is_regained(fixture: MaintenanceFixture) -> None:
     """While another relay had the lease, this one exported no count."""
-    await fixture.maintenance.sweep()
+    fixture.on_status()
+    await fixture.sweep()
 
     fixture.maintenance.stand_by()
-    await fixture.maintenance.sweep()
+    fixture.on_status()
+    await fixture.sweep()
 
     assert len(fixture.shown) == 2
 

@@ -1,5 +1,6 @@
 """The loop of the persister's agent: an exception in it ends the process, because Faust would acknowledge and go on."""
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
@@ -27,9 +28,11 @@ class FakeSteps:
     fails_at: str = ""
     done: list[str] = field(default_factory=list)
 
-    async def noack_take(self, max_: int, within: float) -> AsyncIterator[list[object]]:
+    channel: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(queue=asyncio.Queue()))
+
+    async def events(self) -> AsyncIterator[object]:
         message = SimpleNamespace(partition=0, offset=0, value=b"")
-        yield [SimpleNamespace(message=message)]
+        yield SimpleNamespace(message=message)
 
     async def apply(self, records: Iterable[object], publish: Callable[[Iterable[object]], Awaitable[None]]) -> None:
         self._do("apply")

@@ -1,5 +1,6 @@
-"""Writes the report of docs/comparison.md from the JSON beside it: `python -m bench.strategies.page`.
+"""Writes the report of docs/comparison.md from the JSON beside it, and checks the figures that the page names.
 
+Such a figure is a link to its place in that JSON, of which it has the digits that it shows, as in docs/performance.md.
 `--take` first copies the newest result of `python -m bench.strategies` there, unless it is of a changed checkout.
 """
 
@@ -8,9 +9,10 @@ import re
 import shutil
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
-from bench.figures import CODE, LINK, BadPage
+from bench.figures import BadPage, check_figures
 from bench.machine import ROOT
 from bench.result_files import RESULTS
 from bench.strategies.report import lines_of
@@ -33,12 +35,11 @@ def with_report(page: str, result: Result) -> str:
 
 
 def check(page: str, result: Result) -> None:
-    """BadPage if the report is not that of the JSON, or what is said about it has figures of its own."""
+    """BadPage if the report is not that of the result, or what is said about it has figures that are not."""
     if with_report(page, result) != page:
-        raise BadPage("the report differs from the JSON; run `python -m bench.strategies.page`")
-    findings = LINK.sub("]", CODE.sub("", REPORT.sub("", page.partition(FINDINGS)[2])))
-    if typed := re.search(r".*\d.*", findings):
-        raise BadPage(f"a figure that is in no JSON: {typed[0].strip()}")
+        raise BadPage("the report differs from the JSON; run `python -m bench.strategies.figures`")
+    findings = REPORT.sub("", page.partition(FINDINGS)[2])
+    check_figures(findings, {JSON.stem: asdict(result)})
 
 
 def take(newest: Path, to: Path) -> None:
