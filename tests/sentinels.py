@@ -14,7 +14,7 @@ from holdfast_embedded.process import spawn
 from holdfast_embedded.server import Server
 from holdfast_embedded.valkey import PROBE_TIMEOUT_S, Valkey
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from tests.servers import new_valkey
 from tests.waiting import eventually
@@ -109,6 +109,15 @@ class WatchedRedis:
         finally:
             for each in replicas:
                 each.signal(signal.SIGCONT)
+
+    async def begins_failover(self) -> bool:
+        """A Sentinel has begun to promote a replica, which it may refuse while it finds out how they are."""
+        async with Redis.from_url(f"redis://{self.sentinels[0].address}") as client:
+            try:
+                await client.execute_command("SENTINEL", "FAILOVER", NAME)  # type: ignore[no-untyped-call]
+            except ResponseError:
+                return False
+        return True
 
     async def replicate(self) -> None:
         """Return when the primary has the other servers that run as replicas, and has sent them its data."""

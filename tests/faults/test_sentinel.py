@@ -4,16 +4,18 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 from holdfast.client import Client
+from holdfast.errors import TryLater
 from holdfast_embedded.ports import LOOPBACK
 from holdfast_embedded.stack import Stack
 from holdfast_embedded.valkey import Valkey
-from redis.asyncio import Redis
 
+from tests.fault_stack import client_without_retries
 from tests.faults.independent_checker import Told
 from tests.faults.recovery.load import Load
 from tests.faults.recovery.reopening import Log, serve_again
@@ -21,19 +23,19 @@ from tests.faults.recovery.scenario import (
     BLOCKED,
     PATIENT,
     SHARDS,
+    SKUS,
     LentStack,
     more_answers,
     open_sales,
     violations_after_selling_out,
 )
-from tests.faults.recovery.stored import read_heads
 from tests.faults.recovery.stores import held_now
-from tests.sentinels import WatchedRedis, replication_of, watched_redis
+from tests.sentinels import FAILS_OVER_S, WatchedRedis, configure, replication_of, watched_redis
 from tests.stacks import running_stack
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.timeout(600)  # the waits' own deadlines come first, and say more
-CHANGES_S = 60.0
+STOPS_ALONE = {"min-replicas-to-write": "1", "min-replicas-max-lag": "2"}
 
 
 class WatchedStack(LentStack):
@@ -75,6 +77,17 @@ class Selling:
             self.stack.primary = await watched.primary_after(primary)
         return Kept(held.in_ledger | held.in_kafka, {answer.commit for answer in self.load.answers[told:]})
 
+    async def fail_over(self, to: Valkey) -> Kept:
+        """Have the Sentinels promote this one while the primary runs, and return once they have demoted the other."""
+        watched, former = self.stack.watched, self.stack.primary
+        await watched.replicate()
+        told, held = len(self.load.answers), await held_now(self.stack)
+        await eventually(lambda: watched.begins_failover(), FAILS_OVER_S)
+        self.stack.primary = await watched.primary_after(former)
+        assert self.stack.primary is to
+        await eventually(lambda: is_replica_of(former, to), FAILS_OVER_S)
+        return Kept(held.in_ledger | held.in_kafka, {answer.commit for answer in self.load.answers[told:]})
+
     async def goes_on(self) -> None:
         """Every shard serves, and buyers are answered."""
         await serve_again(self.stack, self.load.sales)
@@ -84,19 +97,17 @@ class Selling:
         """Every broken promise; what the lost primary alone had may be lost, and is announced then."""
         await self.load.end()
         surviving = {answer.commit for answer in self.load.answers} - kept.at_risk
-        told = Told(list(self.load.answers), kept.elsewhere, surviving, may_lose=False, blocked=BLOCKED)
+        known = kept.elsewhere | kept.at_risk  # none of which may be lost in silence
+        told = Told(list(self.load.answers), known, surviving, may_lose=False, blocked=BLOCKED)
         return await violations_after_selling_out(self.stack, self.load, told)
 
-    async def changes_unheard(self) -> None:
-        """Return when each shard has made some commits that no replica has."""
-        before = await read_heads(self.stack.redis_url, SHARDS)
-
-        async def has_changed() -> bool:
-            """Every shard has moved on."""
-            now = await read_heads(self.stack.redis_url, SHARDS)
-            return all(now[shard].seq > head.seq for shard, head in before.items())
-
-        await eventually(has_changed, CHANGES_S)
+    async def hear_nothing(self) -> None:
+        """Ask for a hold in each shard, and for the same again: Redis has it, and nobody is told so."""
+        async with client_without_retries(self.stack.running) as client:
+            for sale_id, reservation_id in product(self.load.sales, ["unheard"] * 2):
+                with pytest.raises(TryLater) as raised:
+                    await client.reserve(sale_id, reservation_id, "ann", {SKUS[0]: 1})
+                assert raised.value.reason == "ERROR_REASON_OUTCOME_UNKNOWN"
 
 
 @asynccontextmanager
@@ -131,7 +142,7 @@ async def test_what_a_killed_primary_alone_had_is_announced(tmp_path: Path) -> N
 async def test_with_a_wait_nobody_hears_of_what_a_killed_primary_alone_had(tmp_path: Path) -> None:
     """Promise 2: what a replica lacks has an unknown outcome, also where it is asked for again, and no loss follows."""
     async with selling(tmp_path, HOLDFAST_REDIS_WAIT="1") as sold:
-        kept = await sold.lose_primary(sold.changes_unheard)
+        kept = await sold.lose_primary(sold.hear_nothing)
         await sold.goes_on()
 
         assert await sold.violations(kept._replace(at_risk=set())) == []
@@ -139,26 +150,20 @@ async def test_with_a_wait_nobody_hears_of_what_a_killed_primary_alone_had(tmp_p
 
 
 async def test_a_primary_that_is_demoted_and_promoted_again_sells_nothing_twice(tmp_path: Path) -> None:
-    """Its process and its connections stay, and its data is replaced meanwhile by that of the other one."""
+    """Its process stays, and its data is replaced meanwhile by that of the other one.
+
+    It goes on acknowledging until it is demoted, or has had no replica for as long as it may: that is announced.
+    """
     async with selling(tmp_path) as sold:
-        first = sold.stack.primary
-        await fail_over(sold.stack)
+        first, second, third = sold.stack.watched.redis
+        for server, priority in ((first, "1"), (second, "2"), (third, "0")):  # the third is never promoted
+            await configure(server, STOPS_ALONE | {"replica-priority": priority})
+        there = await sold.fail_over(second)
         await sold.goes_on()
-        while sold.stack.primary is not first:
-            await fail_over(sold.stack)
+        back = await sold.fail_over(first)
         await sold.goes_on()
 
-        assert await sold.violations(Kept(set(), set())) == []
-
-
-async def fail_over(stack: WatchedStack) -> None:
-    """Have the Sentinels promote a replica while the primary runs."""
-    await stack.watched.replicate()
-    former = stack.primary
-    async with Redis.from_url(f"redis://{stack.watched.sentinels[0].address}") as sentinel:
-        await sentinel.execute_command("SENTINEL", "FAILOVER", "holdfast")  # type: ignore[no-untyped-call]
-    stack.primary = await stack.watched.primary_after(former)
-    await eventually(lambda: is_replica_of(former, stack.primary))
+        assert await sold.violations(Kept(there.elsewhere | back.elsewhere, there.at_risk | back.at_risk)) == []
 
 
 async def is_replica_of(server: Valkey, primary: Valkey) -> bool:
