@@ -153,6 +153,18 @@ async def named_by(sentinel: Sentinel) -> int:
     return int(reply[1])
 
 
+async def follow(replica: Valkey, primary: Valkey) -> None:
+    """Replicate a primary, and return once all of its data is there."""
+
+    async def is_in_sync() -> bool:
+        """It has the primary's data."""
+        return bool((await replication_of(replica))["master_link_status"] == "up")
+
+    async with Redis.from_url(replica.address) as client:
+        await client.replicaof(LOOPBACK, str(primary.port))
+    await eventually(is_in_sync)
+
+
 async def configure(server: Valkey, settings: dict[str, str]) -> None:
     """Set these until it is started again."""
     async with Redis.from_url(server.address) as client:
@@ -174,8 +186,7 @@ async def watched_redis(folder: Path) -> AsyncIterator[WatchedRedis]:
             await start(each)
             await configure(each, REPLICATED)
         for replica in redis[1:]:
-            async with Redis.from_url(replica.address) as client:
-                await client.replicaof(LOOPBACK, str(redis[0].port))
+            await follow(replica, redis[0])
         sentinels = [Sentinel(folder / f"sentinel-{number}", redis[0], redis[0].port) for number in range(SENTINELS)]
         for sentinel in sentinels:
             await start(sentinel)

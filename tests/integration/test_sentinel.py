@@ -1,4 +1,4 @@
-"""Redis behind Sentinels: which one is connected to, what a start and the doctor say, and a wait that Redis lacks."""
+"""Redis behind Sentinels: which one is connected to, and what a start and the doctor say."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -14,7 +14,6 @@ from inventory_service.settings import Settings
 from inventory_service.wiring.server_checks import check_redis
 from tests.inventory_server import run_process
 from tests.sentinels import DOWN_AFTER_MS, FAILS_OVER_S, NAME, SENTINELS, WatchedRedis, watched_redis
-from tests.servers import StartValkey
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.timeout(600)
@@ -106,20 +105,3 @@ async def test_what_is_wrong_with_a_url_of_sentinels_is_one_line(watched: Watche
         assert lines[0].startswith("HOLDFAST_REDIS_URL: ")
         assert expected in lines[0]
         assert "s3cret" not in lines[0]
-
-
-@pytest.mark.parametrize(("setting", "command"), [("WAIT", "wait"), ("WAIT_AOF", "waitaof")])
-async def test_a_wait_that_redis_does_not_allow_is_one_line(
-    start_valkey: StartValkey, database: str, setting: str, command: str
-) -> None:
-    """Also where it is too old to know WAITAOF: else every change would have an unknown outcome."""
-    valkey = start_valkey()
-    async with Redis.from_url(valkey.address) as client:
-        await client.execute_command("ACL", "SETUSER", "default", f"-{command}")  # type: ignore[no-untyped-call]
-    settings = {"HOLDFAST_REDIS_URL": valkey.address, "HOLDFAST_POSTGRES_DSN": database}
-
-    code, lines = await run_process("serve", **settings, **{f"HOLDFAST_REDIS_{setting}": "1"})
-
-    assert (code, len(lines)) == (2, 1), lines
-    assert lines[0].startswith(f"HOLDFAST_REDIS_{setting}: ")
-    assert f"{command.upper()} fails: " in lines[0]
