@@ -47,7 +47,7 @@ test-real: $(VENV)/ready ## Run the tests on Redis, PostgreSQL and Apache Kafka,
 
 .PHONY: bench
 bench: $(VENV)/ready ## Put each shape of load on a stack of its own, and show what came of it on a page (ghz)
-	@$(BIN)/python -m bench.suite && $(BIN)/python -m bench.page
+	@outcome=0; $(BIN)/python -m bench.suite || outcome=1; $(BIN)/python -m bench.page && exit $$outcome
 
 .PHONY: lint
 lint: $(VENV)/ready ## Run the checks without the tests

@@ -1,6 +1,7 @@
 """The command lines of the benchmarks: help that is the module's docstring, and the options of those with rounds."""
 
 import argparse
+from pathlib import Path
 
 
 def parser_of(about: str | None) -> argparse.ArgumentParser:
@@ -20,6 +21,11 @@ def add_rounds(parser: argparse.ArgumentParser, *, rounds: int, seconds: float, 
         metavar="CPUS",
         help="that other work may take (%(default)s)",
     )
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """The option of a benchmark whose figures the docs show."""
+    parser.add_argument("--json", type=Path, metavar="FILE", help="where the figures go as JSON, besides")
 
 
 def add_audit(parser: argparse.ArgumentParser) -> None:

@@ -23,7 +23,7 @@ from redis import Redis
 
 from bench import h2load
 from bench.arguments import add_audit, add_rounds, parser_of
-from bench.builds import ACCEPTED, Build, NoopServer, doing_nothing, serving
+from bench.builds import ACCEPTED, SOLD_OUT, Build, NoopServer, doing_nothing, serving
 from bench.failures import exit_code_of
 from bench.loads import ReserveCalls, undisturbed
 from bench.machine import ROOT, machine_and_commit
@@ -31,21 +31,22 @@ from bench.result_files import command_line, provenance, write_result
 from bench.rounds import ratios, rotated, spread, spread_of, take_after_warm_up
 from bench.stream_calls import StreamedReserves
 
-UNARY, BATCH, STREAM = "unary", "batches of 100", "one stream"
+UNARY, SOLD, BATCH, STREAM = "unary", "unary, sold out", "batches of 100", "one stream"
 NOOP, ECHO = "unary, no-op", "one stream, no-op"
+KINDS = (UNARY, SOLD, BATCH, STREAM, NOOP, ECHO)
 BATCH_SIZE = 100
 
 
 @dataclass(frozen=True)
-class Measured:
-    """A second of one kind: CPU is that of a reservation."""
+class MeasuredBulk:
+    """A second of one kind: CPU is that of a request."""
 
-    per_s: float  # reservations
+    per_s: float  # requests
     server_us: float
     redis_us: float
     client_us: float
     redis_busy: float  # share of the time
-    a_script_call: float  # reservations
+    a_script_call: float  # requests
 
 
 class Measuring:
@@ -57,18 +58,20 @@ class Measuring:
         self._arguments = arguments
         self._redis = Redis.from_url(build.environment["HOLDFAST_REDIS_URL"])
         self._calls, noop_calls = ReserveCalls(build.address), ReserveCalls(noop.address)
+        sold_out = ReserveCalls(build.address, SOLD_OUT)
         smallest = self._calls.smallest_answer
         self._stream = StreamedReserves(build.address, ACCEPTED, smallest)
         in_flight = {"connections": arguments.connections, "streams": arguments.streams}
         self._kinds: Mapping[str, Callable[[float], int]] = {
             UNARY: lambda seconds: self._calls.send(seconds).calls,
+            SOLD: lambda seconds: sold_out.send(seconds).calls,
             NOOP: lambda seconds: noop_calls.send(seconds).calls,
             BATCH: lambda seconds: self._calls.send_batches(seconds, BATCH_SIZE, **in_flight).calls * BATCH_SIZE,
             STREAM: self._stream.send,
             ECHO: StreamedReserves(noop.address, ACCEPTED, smallest).send,
         }
 
-    def round(self, number: int) -> Mapping[str, Measured]:
+    def round(self, number: int) -> Mapping[str, MeasuredBulk]:
         """Every kind once; RoundDisturbed as soon as one of them is disturbed."""
         measured = {kind: self._measure(kind) for kind in rotated(list(self._kinds), number)}
         rates = ", ".join(f"{kind} {measured[kind].per_s:.0f}" for kind in self._kinds)
@@ -80,7 +83,7 @@ class Measuring:
         sent = (self._calls, self._stream)
         self._build.check_answers(sum(each.answered for each in sent), sum(each.unheard for each in sent))
 
-    def _measure(self, kind: str) -> Measured:
+    def _measure(self, kind: str) -> MeasuredBulk:
         server, redis = self._build.processes
         groups = [[self._noop_pid] if kind in (NOOP, ECHO) else server, redis]
         with undisturbed(kind, groups, self._arguments.most_foreign) as taken:
@@ -88,12 +91,12 @@ class Measuring:
             count = self._kinds[kind](self._arguments.seconds)
             busy_us, script_calls = (now - then for now, then in zip(self._redis_work(), before, strict=True))
         server_us, redis_us, client_us = (cpu_s / count * 1e6 for cpu_s in (*taken.cpu_s, taken.own_cpu_s))
-        return Measured(
+        return MeasuredBulk(
             count / self._arguments.seconds,
             server_us,
             redis_us,
             client_us,
-            busy_us / taken.seconds / 1e6,
+            busy_us / self._arguments.seconds / 1e6,  # before and after it Redis has nothing to do
             count / max(1, script_calls),
         )
 
@@ -141,26 +144,26 @@ def parsed() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def result_of(rounds: Sequence[Mapping[str, Measured]], disturbed: int) -> dict[str, Any]:
+def result_of(rounds: Sequence[Mapping[str, MeasuredBulk]], disturbed: int) -> dict[str, Any]:
     """The figures for a JSON file."""
     kinds = {}
-    for kind in (UNARY, BATCH, STREAM, NOOP, ECHO):
+    for kind in KINDS:
         values: dict[str, list[float]] = {
-            name: [getattr(measured[kind], name) for measured in rounds] for name in Measured.__dataclass_fields__
+            name: [getattr(measured[kind], name) for measured in rounds] for name in MeasuredBulk.__dataclass_fields__
         }
         values["of_the_noop"] = ratios(rounds, kind, NOOP, _per_s)
         kinds[kind] = {name: spread_of(each, 3) for name, each in values.items()}
     return {**provenance(command_line("bench.bulk")), "rounds": len(rounds), "disturbed": disturbed, "kinds": kinds}
 
 
-def figures(rounds: Sequence[Mapping[str, Measured]]) -> Iterator[str]:
+def figures(rounds: Sequence[Mapping[str, MeasuredBulk]]) -> Iterator[str]:
     """A row for each kind."""
     yield (
         "| kind | each second | to no-op calls | server CPU us each | to its own no-op | client CPU us"
         " | Redis CPU us | busy | a script call |"
     )
     yield "|---|---|---|---|---|---|---|---|---|"
-    for kind in (UNARY, BATCH, STREAM, NOOP, ECHO):
+    for kind in KINDS:
         of_kind = [measured[kind] for measured in rounds]
         noop = ECHO if kind in (STREAM, ECHO) else NOOP
         cells = [
@@ -177,10 +180,23 @@ def figures(rounds: Sequence[Mapping[str, Measured]]) -> Iterator[str]:
                 spread([one.a_script_call for one in of_kind], 0),
             ]
         yield f"| {kind} | {' | '.join(cells)} |"
+    yield from cores(rounds)
     yield f"\nThe stream in proportion to the no-op's: {spread(ratios(rounds, STREAM, ECHO, _per_s), 2)} messages/s"
 
 
-def _per_s(measured: Measured) -> float:
+def cores(rounds: Sequence[Mapping[str, MeasuredBulk]]) -> Iterator[str]:
+    """Who took the machine, in CPU seconds a second."""
+    yield from ("", "| kind | server | Redis | client | together |", "|---|---|---|---|---|")
+    for kind in KINDS:
+        parts = [
+            [one[kind].per_s * us / 1e6 for us in (one[kind].server_us, one[kind].redis_us, one[kind].client_us)]
+            for one in rounds
+        ]
+        cells = [spread(values, 2) for values in (*zip(*parts, strict=True), [sum(each) for each in parts])]
+        yield f"| {kind} | {' | '.join(cells)} |"
+
+
+def _per_s(measured: MeasuredBulk) -> float:
     return measured.per_s
 
 

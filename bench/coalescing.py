@@ -36,7 +36,7 @@ SLOTS = [(kind, at_once) for at_once in AT_ONCE for kind in (PLAIN, COALESCED)]
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredClient:
     """What a second of calls came to; CPU is that of a call."""
 
     calls_per_s: float
@@ -56,7 +56,7 @@ class Measuring:
         self._numbers = itertools.count()
         self.answered = 0
 
-    def round(self, number: int) -> Mapping[Slot, Measured]:
+    def round(self, number: int) -> Mapping[Slot, MeasuredClient]:
         """Every slot once; RoundDisturbed as soon as one of them is disturbed."""
         return {slot: self._measure(*slot) for slot in rotated(SLOTS, number)}
 
@@ -65,13 +65,13 @@ class Measuring:
         for client in self._clients.values():
             self._runner.run(client.close())
 
-    def _measure(self, kind: str, at_once: int) -> Measured:
+    def _measure(self, kind: str, at_once: int) -> MeasuredClient:
         processes, before = self._build.processes, self.answered
         with undisturbed(f"{kind}, {at_once} under way", processes, self._arguments.most_foreign) as taken:
             self._runner.run(self._buy_for_a_while(self._clients[kind], at_once))
         calls = self.answered - before
         client_us, server_us = (cpu_s / calls * 1e6 for cpu_s in (taken.own_cpu_s, taken.cpu_s[0]))
-        return Measured(calls / taken.seconds, at_once * taken.seconds / calls * 1e3, client_us, server_us)
+        return MeasuredClient(calls / taken.seconds, at_once * taken.seconds / calls * 1e3, client_us, server_us)
 
     async def _buy_for_a_while(self, client: Client, at_once: int) -> None:
         """Keep so many calls under way."""
@@ -95,7 +95,7 @@ async def clients_of(address: str) -> Mapping[str, Client]:
     }
 
 
-def table(rounds: Sequence[Mapping[Slot, Measured]]) -> str:
+def table(rounds: Sequence[Mapping[Slot, MeasuredClient]]) -> str:
     """The medians with their quartiles, for docs/benchmarks.md."""
     lines = [
         "| under way | plain, calls/s | coalesced | ratio | plain, ms a call | coalesced | client CPU, plain, us/call"
@@ -117,12 +117,12 @@ def table(rounds: Sequence[Mapping[Slot, Measured]]) -> str:
     return "\n".join(lines)
 
 
-def result_of(rounds: Sequence[Mapping[Slot, Measured]], disturbed: int) -> dict[str, Any]:
+def result_of(rounds: Sequence[Mapping[Slot, MeasuredClient]], disturbed: int) -> dict[str, Any]:
     """The figures for a JSON file."""
     slots: dict[str, dict[str, Any]] = {kind: {} for kind in (PLAIN, COALESCED)}
     for kind, at_once in SLOTS:
         measured = [each[kind, at_once] for each in rounds]
-        values = {name: [getattr(one, name) for one in measured] for name in Measured.__dataclass_fields__}
+        values = {name: [getattr(one, name) for one in measured] for name in MeasuredClient.__dataclass_fields__}
         values["of_plain"] = ratios(rounds, (kind, at_once), (PLAIN, at_once), lambda one: one.calls_per_s)
         slots[kind][str(at_once)] = {name: spread_of(each, 3) for name, each in values.items()}
     return {**provenance(command_line("bench.coalescing")), "rounds": len(rounds), "disturbed": disturbed, **slots}

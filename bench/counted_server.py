@@ -6,6 +6,7 @@ It is for counting instructions: nothing runs in it but the calls, and each scri
 import asyncio
 import gc
 import sys
+from collections.abc import Sequence
 
 import uvloop
 
@@ -21,6 +22,15 @@ LISTENERS = 8  # as `serve` has by default
 
 async def serve(listen: str, *, tokens: bool, interval_s: float) -> None:
     """Print the address when it listens, and serve until ended."""
+    _servers, address = await started(listen, tokens=tokens, interval_s=interval_s)
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
+    print(address, flush=True)
+    await asyncio.Event().wait()
+
+
+async def started(listen: str, *, tokens: bool, interval_s: float) -> tuple[Sequence[AcceptingServer], str]:
+    """Server objects that serve on one address, and the address."""
     host, _, port = listen.rpartition(":")
     handlers = handlers_of(tokens=tokens, interval_s=interval_s)
     methods = {f"/{SERVICE}/{name}": handler for name, handler in handlers.items()}
@@ -29,10 +39,7 @@ async def serve(listen: str, *, tokens: bool, interval_s: float) -> None:
         for server in servers:
             port = str(server.bind(f"{host}:{port}"))
             await server.start()
-    gc.freeze()
-    gc.set_threshold(*GC_THRESHOLDS)
-    print(f"{host}:{port}", flush=True)
-    await asyncio.Event().wait()
+    return servers, f"{host}:{port}"
 
 
 def main() -> int:

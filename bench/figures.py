@@ -1,4 +1,4 @@
-"""Writes the tables of docs/performance.md from the JSONs beside it, and checks that each figure there is from one.
+"""Writes tables and charts of docs/performance.md from the JSONs beside it, and checks that each figure is from one.
 
 A table lies between `<!-- table: NAME -->` and `<!-- end -->`. Any other figure of the page is a link to its place in a
 JSON, for example `[0.84](performance/paired.json#h2load.this.accepted)`, of which it has the digits that it shows.
@@ -10,6 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from bench.arguments import parser_of
+from bench.growth_charts import chart_files, chart_links
+from bench.ledger_tables import TABLES as LEDGER_TABLES
+from bench.ledger_tables import goals_table
 from bench.machine import ROOT
 from bench.result_files import RESULTS, Results, read_results, take_results
 from bench.tables import (
@@ -49,7 +52,10 @@ TABLES: Mapping[str, Table] = {
     "beside-noop": beside_noop_tables,
     "options": of_one("options", options_table),
     "growth": of_one("growth", growth_table),
+    "growth-charts": of_one("growth", chart_links),
     "profiles": of_one("profiles", profiles_table),
+    "ledger-goals": goals_table,
+    **{name: of_one(name, table) for name, table in LEDGER_TABLES.items()},
     "sources": sources_table,
 }
 
@@ -78,8 +84,8 @@ def check(page: str, results: Mapping[str, Results]) -> None:
 def check_figures(text: str, results: Mapping[str, Any]) -> None:
     """BadPage if a figure of a text is not what a JSON has at its place, or leads to none."""
     for shown, file, place in FIGURE.findall(text):
-        if not agrees(shown, value_at(results, file.removesuffix(".json"), place)):
-            raise BadPage(f"{shown} is not what {file} has at {place}")
+        if not agrees(shown, found := value_at(results, file.removesuffix(".json"), place)):
+            raise BadPage(f"{shown} is not what {file} has at {place}: {found}")
     rest = LINK.sub("]", FIGURE.sub("", CODE.sub("", text)))
     if bare := re.search(r".*\d.*", rest):
         raise BadPage(f"a figure leads to no JSON: {bare[0].strip()}")
@@ -109,10 +115,13 @@ def main() -> int:
     """Write the tables; the exit code is 1 if a figure outside of them has no JSON."""
     parser = parser_of(__doc__)
     parser.add_argument("--take", nargs="*", metavar="NAME", help="first copy these results, or all, to the docs")
+    parser.add_argument("--alone", action="store_true", help="nothing else ran beside those that are taken")
     arguments = parser.parse_args()
     if arguments.take is not None:
-        take_results(RESULTS, FOLDER, arguments.take)
+        take_results(RESULTS, FOLDER, arguments.take, alone=arguments.alone)
     results = read_results(FOLDER)
+    for name, drawn in chart_files(results["growth"]).items():
+        (FOLDER / name).write_text(drawn)
     try:
         PAGE.write_text(with_tables(PAGE.read_text(), results))
         check(PAGE.read_text(), results)

@@ -1,10 +1,14 @@
-"""What a reservation costs server and Redis in CPU while one thing grows: sales, items, live holds, callers, processes.
+"""What a reservation costs server and Redis in CPU while one thing grows: sales, holds, history, callers and so on.
 
 Points of one kind get a load in turn, by ghz with 100 callers where callers do not grow, and the order rotates from
-round to round; the figure of a point is the median of its rounds. Live holds and server processes grow in steps
-instead, for they cannot stand beside each other; a step's holds are the mean of those before and after its loads. Relay
-and persister run only afterwards, for the audit. CPU comes from the scheduler's statistics of every thread. Beside each
-figure stands the number of requests that a call of the script had: what a call costs is shared by them.
+round to round; the figure of a point is the median of its rounds. Live holds, confirmed reservations and server
+processes grow in steps instead, for they cannot stand beside each other; a step has the mean of the holds before and
+after its loads. Confirmed reservations are in the ledger before a load. During the loads
+neither relay nor persister runs; the audit follows. CPU comes from the scheduler's statistics of every thread. Beside
+each figure stands the number of requests that a call of the script had: what a call costs is shared by them.
+
+With --only, points of other kinds stay if they are of the same commit, rounds and seconds, and each kind keeps the
+command and the time of its own run.
 """
 
 import argparse
@@ -20,15 +24,15 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.client import Client
-from holdfast.inventory.v1.inventory_service_pb2 import ReserveRequest
-from holdfast.inventory.v1.reservation_pb2 import Line
 from holdfast_bench import ghz
 from holdfast_bench.load import Claim, Load, LoadFailed
 from redis import Redis
 
+from bench import h2load
 from bench.arguments import add_audit, parser_of
 from bench.builds import HOLD_TTL, PATIENT, Build, serving
 from bench.failures import exit_code_of
+from bench.filling import confirm, hold
 from bench.machine import ROOT
 from bench.process_use import ProcessUse
 from bench.result_files import RESULTS, command_line, provenance, write_result
@@ -38,13 +42,14 @@ TITLES = {
     "sales": "Sales that are bought from in turn",
     "items": "Items of a sale, bought in turn",
     "holds": "Live holds of the sale",
+    "history": "Confirmed reservations of the sale",
     "callers": "Callers at once",
     "workers": "Server processes on one port",
 }
 CONNECTIONS, CALLERS = 10, 100
 UNITS = 10**9
+SKU = "item-0"
 SHORT = 0.25  # of a slice where holds grow: it adds some itself
-BATCH, BATCHES_AT_ONCE = 500, 4
 CALLS_OF_SCRIPT = "cmdstat_evalsha"
 
 
@@ -116,13 +121,14 @@ def main() -> int:
 
 def measure(arguments: argparse.Namespace) -> int:
     """Write the points of each kind as soon as they are there."""
-    if why := ghz.missing():
+    if why := ghz.missing() or ("history" in arguments.only and h2load.missing()):
         raise LoadFailed(why)
     file = arguments.results / "growth.json"
     result = begun(file, arguments)
     with tempfile.TemporaryDirectory(prefix="holdfast-growth-") as folder:
         for name, points in measured(Path(folder), arguments):
-            result["points"][name] = points
+            result["points"] = in_order({**result["points"], name: points})
+            result["runs"] = in_order({**result["runs"], name: provenance(result["command"])})
             write_result(file, result)
     return 0
 
@@ -133,15 +139,21 @@ def begun(file: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     kind = {"seconds": arguments.seconds, "rounds": arguments.rounds, "most": arguments.most}
     earlier = json.loads(file.read_text()) if file.exists() else {}
     is_same = all(earlier.get(key) == value for key, value in {**kind, "commit": head["commit"]}.items())
-    return {**head, **kind, "titles": TITLES, "points": earlier["points"] if is_same else {}}
+    kept = {part: earlier.get(part, {}) if is_same else {} for part in ("runs", "points")}
+    return {**head, **kind, "titles": TITLES, **kept}
+
+
+def in_order(parts: Mapping[str, Any]) -> dict[str, Any]:
+    """What there is of each kind, in the order in which a whole run takes them."""
+    return {name: parts[name] for name in TITLES if name in parts}
 
 
 def parsed() -> argparse.Namespace:
     parser = parser_of(__doc__)
     add = parser.add_argument
     add("--only", nargs="+", choices=TITLES, default=list(TITLES), help="what grows (default: all)")
-    add("--rounds", type=int, default=5, help="after one that is not counted (%(default)s)")
-    add("--seconds", type=float, default=2.0, help="of load for each point in a round (%(default)s)")
+    add("--rounds", type=int, default=3, help="after one that is not counted (%(default)s)")
+    add("--seconds", type=float, default=1.0, help="of load for each point in a round (%(default)s)")
     add("--most", type=int, default=10**6, help="to which anything grows (%(default)s)")
     add("--results", type=Path, default=RESULTS, metavar="FOLDER", help="where the JSON goes (%(default)s)")
     add_audit(parser)
@@ -190,14 +202,29 @@ def _holds(build: Build, arguments: argparse.Namespace) -> list[dict[str, Any]]:
     for size in sizes_to(10**6, arguments.most, first=1000):
         missing = size - (held := build.units_held("sale"))
         if missing > 0:
-            asyncio.run(_hold(build, made, missing))
+            asyncio.run(hold(build.address, "sale", SKU, range(made, made + missing)))
             made += missing
             [point] = measuring.rounds([Point(size, [_claim("sale")])], arguments.rounds)
             points.append({**point, "of": (held + missing + build.units_held("sale")) // 2})
     return points
 
 
-KINDS = {"sales": _sales, "items": _items, "holds": _holds, "callers": _callers}
+def _history(build: Build, arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """Before each load the ledger gets what was confirmed."""
+    asyncio.run(_make_sales(build, {"sale": 1}))
+    measuring, points, made = Measuring(build, arguments.seconds), [], 0
+    for size in (0, *sizes_to(10**5, arguments.most, first=min(10**4, arguments.most))):
+        if size:
+            asyncio.run(hold(build.address, "sale", SKU, range(made, size)))
+            confirm(build.address, "sale", range(made, size))
+            build.audit(arguments.deadline)
+            made = size
+        [point] = measuring.rounds([Point(size, [_claim("sale")])], arguments.rounds)
+        points.append(point)
+    return points
+
+
+KINDS = {"sales": _sales, "items": _items, "holds": _holds, "history": _history, "callers": _callers}
 
 
 def _with_workers(folder: Path, count: int, arguments: argparse.Namespace) -> dict[str, Any]:
@@ -231,25 +258,6 @@ async def _make_sales(build: Build, items: Mapping[str, int]) -> None:
                 await client.create_sale(name, stock, hold_ttl=HOLD_TTL, max_hold_ttl=HOLD_TTL)
 
         await asyncio.gather(*(work() for _ in range(64)))
-
-
-async def _hold(build: Build, first: int, count: int) -> None:
-    """Holds of one unit each, each of another buyer."""
-    starts = iter(range(first, first + count, BATCH))
-    async with Client(build.address, retry=PATIENT) as client:
-
-        async def work() -> None:
-            for start in starts:
-                numbers = range(start, min(start + BATCH, first + count))
-                for answer in await client.batch_reserve([_live_hold(number) for number in numbers]):
-                    assert not isinstance(answer, Exception), answer
-
-        await asyncio.gather(*(work() for _ in range(BATCHES_AT_ONCE)))
-
-
-def _live_hold(number: int) -> ReserveRequest:
-    lines = [Line(sku="item-0", quantity=1)]
-    return ReserveRequest(sale_id="sale", reservation_id=f"live-{number}", buyer_id=f"buyer-{number}", lines=lines)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,6 +30,7 @@ from holdfast.inventory.v1.reservation_pb2 import Line
 from holdfast_bench.load import METHOD, SKU, Load, LoadFailed, Report, check_sent
 
 SOURCE = Path(__file__).with_name("fresh_ids.c")
+LIBRARY = "fresh_ids.so"
 PLACEHOLDER = "~" * 16  # as in fresh_ids.c
 IDS_A_SERIES = 10**9
 BATCH_METHOD = "holdfast.inventory.v1.InventoryService/BatchReserve"
@@ -61,8 +63,9 @@ def run(load: Load, batch: int = 0) -> Report:
 
     A call is a Reserve or, with `batch`, a BatchReserve of so many, and so is the load's smallest answer.
     """
+    compiled = _compiled()
     with tempfile.TemporaryDirectory() as folder:
-        body, log, library = Path(folder) / "body", Path(folder) / "log", compile_ids(Path(folder))
+        body, log, library = Path(folder) / "body", Path(folder) / "log", Path(compiled.name) / LIBRARY
         body.write_bytes(request_body(load.sale_id, batch))
         environment = {"LD_PRELOAD": str(library), "FIRST_ID": str(load.series * IDS_A_SERIES)}
         output = _run(
@@ -73,9 +76,17 @@ def run(load: Load, batch: int = 0) -> Report:
 
 def compile_ids(folder: Path) -> Path:
     """The library that is loaded into h2load."""
-    library = folder / "fresh_ids.so"
+    library = folder / LIBRARY
     _run(["cc", "-O2", "-shared", "-fPIC", str(SOURCE), "-o", str(library), "-ldl"], STARTING_S)
     return library
+
+
+@cache
+def _compiled() -> "tempfile.TemporaryDirectory[str]":
+    """A folder with that library, until this process ends: compiled once, so that no load's CPU has it."""
+    folder = tempfile.TemporaryDirectory()
+    compile_ids(Path(folder.name))
+    return folder
 
 
 def at_a_rate(load: Load, per_s: float) -> Load:

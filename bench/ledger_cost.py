@@ -19,7 +19,7 @@ from order_persister.domain.fold import orders_from
 from order_persister.domain.refusals import buyers_to_check, refusals_before_writing
 from order_persister.domain.rows import final_rows
 from order_persister.domain.transfers import deltas_from, entries_from_orders
-from order_persister.wiring import GC_THRESHOLDS
+from order_persister.wiring.persist import GC_THRESHOLDS
 
 BATCH = 32
 CONFIRMED, RELEASED = 0.5, 0.1

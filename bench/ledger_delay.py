@@ -28,11 +28,13 @@ from holdfast_embedded.server_factories import ServerFactories
 from holdfast_embedded.stack import Stack
 
 from bench import h2load
-from bench.arguments import parser_of
+from bench.arguments import add_json, parser_of
 from bench.backlog import COMMITS
 from bench.builds import PATIENT, SHARDS
 from bench.cpu import CpuWatch
+from bench.ledger_tables import delay_table
 from bench.machine import machine_and_commit
+from bench.result_files import write_with_provenance
 from bench.stacks import audited, serving_stack
 
 SALES = 16  # so that most shards have one
@@ -69,7 +71,7 @@ def main() -> int:
 
 
 async def run(stack: Stack, arguments: argparse.Namespace, settings: Mapping[str, str]) -> int:
-    """Sell at a constant rate and print the lags; the exit code."""
+    """Sell at a constant rate and print the lags, and write them if the ledger is right; the exit code."""
     sales = [f"sale-{number}" for number in range(SALES)]
     async with Client(stack.addresses.listen, retry=PATIENT) as client:
         for sale in sales:
@@ -82,12 +84,23 @@ async def run(stack: Stack, arguments: argparse.Namespace, settings: Mapping[str
     code, audit = await audited(stack)
     warm = began + arguments.warm_up
     lags, (by_relay, by_persister) = await lags_after(stack, warm), await parts_after(stack, warm, settings)
-    print(f"{calls:,} calls in {seconds:g} s; {audit}")
-    cpu = (f"{name} {cpu_s / seconds:.2f}" for name, cpu_s in zip(PROCESSES, spent.by_process, strict=True))
-    print(f"cores: {', '.join(cpu)}")
-    print(f"{len(lags):,} reservations, ms from Redis to the ledger: {percentiles(lags)}")
-    print(f"{len(by_relay):,} commits, ms from Redis until the relay sends: {percentiles(by_relay)}")
-    print(f"ms from there to the ledger: {percentiles(by_persister)}")
+    cores = {name: round(cpu_s / seconds, 2) for name, cpu_s in zip(PROCESSES, spent.by_process, strict=True)}
+    result = {
+        "rate": arguments.rate,
+        "calls": calls,
+        "seconds": seconds,
+        "audit": audit,
+        "cores": cores,
+        "reservations": len(lags),
+        "commits": len(by_relay),
+        "lag_ms": percentiles(lags),
+        "relay_ms": percentiles(by_relay),
+        "persister_ms": percentiles(by_persister),
+    }
+    print(f"{calls:,} calls in {seconds:g} s; {audit}; cores: {cores}")
+    print("\n".join(delay_table(result)))
+    if code == 0:
+        write_with_provenance(arguments.json, "bench.ledger_delay", result)
     return code
 
 
@@ -130,8 +143,8 @@ async def sent_at(brokers: str, prefix: str) -> dict[tuple[int, int, int], float
     return found
 
 
-def percentiles(lags: Sequence[float]) -> str:
-    return ", ".join(f"p{percent:g} {percentile(lags, percent):.0f}" for percent in PERCENTILES)
+def percentiles(lags: Sequence[float]) -> dict[str, float]:
+    return {f"p{percent:g}": round(percentile(lags, percent), 1) for percent in PERCENTILES}
 
 
 def parsed() -> argparse.Namespace:
@@ -140,6 +153,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=60.0, help="of load (%(default)s)")
     parser.add_argument("--warm-up", type=float, default=5.0, help="seconds that do not count (%(default)s)")
     parser.add_argument("--kafka", default="", help="brokers of a Kafka (an embedded broker)")
+    add_json(parser)
     return parser.parse_args()
 
 

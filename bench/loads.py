@@ -17,6 +17,7 @@ from holdfast_bench.load import Load, LoadFailed, Report
 from bench import h2load
 from bench.builds import ACCEPTED, smallest_answer
 from bench.cpu import CpuWatch
+from bench.markdown import head_of, row_of
 from bench.rounds import RoundDisturbed, ratios, spread
 
 CLIENTS: Mapping[str, ModuleType] = {"h2load": h2load, "ghz": ghz}
@@ -116,13 +117,12 @@ def server_table(
 ) -> Iterator[str]:
     """Rate and CPU of each server or kind of load, and of pairs of them the one in proportion to the other."""
     values: Sequence[Callable[[Measured], float]] = (lambda each: each.calls_per_s, lambda each: each.server_us)
-    yield "| | calls/s | server CPU us/call |"
-    yield "|---|---|---|"
+    yield from head_of("", "calls/s", "server CPU us/call")
     for name in names:
-        yield f"| {name} | {' | '.join(spread([value(each[name]) for each in rounds], 0) for value in values)} |"
+        yield row_of(name, *(spread([value(each[name]) for each in rounds], 0) for value in values))
     for name, other in pairs:
-        proportions = [spread(ratios(rounds, name, other, value), 3) for value in values]
-        yield f"| {name} in proportion to {other} | {' | '.join(proportions)} |"
+        proportions = (spread(ratios(rounds, name, other, value), 3) for value in values)
+        yield row_of(f"{name} in proportion to {other}", *proportions)
 
 
 def found_clients() -> Sequence[str]:

@@ -22,9 +22,11 @@ from holdfast.inventory.v1.inventory_admin_service_pb2 import AuditSaleRequest
 from holdfast.inventory.v1.inventory_admin_service_pb2_grpc import InventoryAdminServiceStub
 from holdfast_embedded.stack import Stack
 
-from bench.arguments import parser_of
+from bench.arguments import add_json, parser_of
 from bench.builds import PATIENT
+from bench.ledger_tables import memory_table
 from bench.machine import machine_and_commit
+from bench.result_files import write_with_provenance
 from bench.stacks import audited, serving_stack
 
 PROCESSES = ("serve", "relay", "persist", "compensate")
@@ -52,6 +54,14 @@ class Memory:
                 self.first.setdefault(name, taken)
                 self.most[name] = max(taken, self.most.get(name, 0))
                 self.last[name] = taken
+
+    def figures(self) -> dict[str, dict[str, float]]:
+        """Of each process MiB at the start, at most and at the end."""
+        taken = {"first": self.first, "most": self.most, "last": self.last}
+        return {
+            name: {when: round(sizes[name] / MIB, 1) for when, sizes in taken.items()}
+            for name in (*PROCESSES, *SERVERS)
+        }
 
     @asynccontextmanager
     async def watched(self) -> AsyncIterator[None]:
@@ -127,10 +137,12 @@ async def run(stack: Stack, arguments: argparse.Namespace) -> int:
         await asyncio.sleep(HOLD_TTL.total_seconds())  # so that the last holds are overdue
         sale_audit = await audited_sale(stack, sellers.first)
         code, audit = await audited(stack)
-    print(f"{orders:,} reservations of {arguments.sales} sales in {sold_s:.0f} s")
-    print(sale_audit)
-    print(audit)
-    print(table(memory))
+    print(f"{orders:,} reservations of {arguments.sales} sales in {sold_s:.0f} s\n{sale_audit}\n{audit}")
+    result = {"reservations": orders, "sales": arguments.sales, "sold_s": round(sold_s, 1), "audit": audit}
+    result |= {"sale_audit": sale_audit, "mib": memory.figures()}
+    print("\n".join(memory_table(result)))
+    if code == 0:
+        write_with_provenance(arguments.json, "bench.memory", result)
     over = [name for name in PROCESSES if memory.most[name] > arguments.limit * MIB]
     for name in over:
         print(f"TOO MUCH: {name} took more than {arguments.limit} MiB")
@@ -150,15 +162,6 @@ async def audited_sale(stack: Stack, sale_id: str) -> str:
     return f"AuditSale: {audit.reservations_compared:,} reservations in {audit_s:.1f} s (at first {waiting_s:.1f} s)"
 
 
-def table(memory: Memory) -> str:
-    """MiB of each process, for docs/benchmarks.md."""
-    rows = ["| process | at the start, MiB | at most | at the end |", "|---|---|---|---|"]
-    for name in (*PROCESSES, *SERVERS):
-        taken = (memory.first[name], memory.most[name], memory.last[name])
-        rows.append(f"| {name} | {' | '.join(f'{size / MIB:.0f}' for size in taken)} |")
-    return "\n".join(rows)
-
-
 def main() -> int:
     """Measure on a stack of its own."""
     arguments = parsed()
@@ -173,6 +176,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--sales", type=int, default=4, help="over which they are spread (%(default)s)")
     parser.add_argument("--at-once", type=int, default=200, help="orders that are under way together (%(default)s)")
     parser.add_argument("--limit", type=int, default=300, help="MiB that a process of Holdfast may take (%(default)s)")
+    add_json(parser)
     return parser.parse_args()
 
 

@@ -36,7 +36,7 @@ MEMORY_STEPS = 6
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredSlice:
     """One slice."""
 
     goodput: float  # reservations made a second
@@ -68,7 +68,7 @@ class Measuring:
         self.streams = next(streams for streams in STREAMS if rates[streams] >= 0.98 * max(rates.values()))
         return [(streams * CONNECTIONS, rate) for streams, rate in rates.items()]
 
-    def round(self, number: int) -> Mapping[str, Measured]:
+    def round(self, number: int) -> Mapping[str, MeasuredSlice]:
         """A slice of each kind."""
         measured = {kind: self._slice(kind) for kind in rotated((USUAL, STORM), number)}
         shown = "; ".join(
@@ -79,7 +79,7 @@ class Measuring:
         print(f"round {number}: {shown}", file=sys.stderr, flush=True)
         return measured
 
-    def _slice(self, kind: str) -> Measured:
+    def _slice(self, kind: str) -> MeasuredSlice:
         build, arguments = self._build, self._arguments
         with confirms.confirming(build.address, arguments.confirms_per_s, arguments.seconds) as confirmed:
             processes = [*build.processes, [confirmed.pid]]
@@ -87,7 +87,7 @@ class Measuring:
                 report = self._load(self.streams * (TIMES if kind == STORM else 1), arguments.seconds)
         goodput = report.data_bytes / self._bytes_a_call / arguments.seconds
         server_us = taken.measured(report).server_us
-        return Measured(goodput, report.calls_per_s, confirmed.latencies_ms, confirmed.failed, server_us)
+        return MeasuredSlice(goodput, report.calls_per_s, confirmed.latencies_ms, confirmed.failed, server_us)
 
     def _load(self, streams: int, seconds: float) -> Report:
         """A load of which calls may fail."""
@@ -140,7 +140,7 @@ def parsed() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def figures(rounds: Sequence[Mapping[str, Measured]]) -> Iterator[str]:
+def figures(rounds: Sequence[Mapping[str, MeasuredSlice]]) -> Iterator[str]:
     """Both kinds of slices, and the storm in proportion to the peak."""
     yield "| | reservations/s | calls/s | server CPU us/call | confirm p50 ms | confirm p99 ms | confirms failed |"
     yield "|---|---|---|---|---|---|---|"
@@ -156,24 +156,24 @@ def figures(rounds: Sequence[Mapping[str, Measured]]) -> Iterator[str]:
     yield f"p99 of Confirm in the storm: {confirm_ratio(rounds):.1f} times its usual (goal: {CONFIRM:g} or less)"
 
 
-def goals_are_met(rounds: Sequence[Mapping[str, Measured]]) -> bool:
+def goals_are_met(rounds: Sequence[Mapping[str, MeasuredSlice]]) -> bool:
     """Goodput, and the time that a confirm takes, by the medians of the rounds."""
     goodput = statistics.median(ratios(rounds, STORM, USUAL, lambda each: each.goodput))
     return goodput >= GOODPUT and confirm_ratio(rounds) <= CONFIRM
 
 
-def confirm_ratio(rounds: Sequence[Mapping[str, Measured]]) -> float:
+def confirm_ratio(rounds: Sequence[Mapping[str, MeasuredSlice]]) -> float:
     """The p99 of all confirms in the storm in proportion to that of all at the peak; one that failed took for ever."""
     lost = [float("inf")] * sum(len(each[STORM].failed) for each in rounds)
     return _percentile([*pooled(rounds, STORM), *lost], 99) / _percentile(pooled(rounds, USUAL), 99)
 
 
-def pooled(rounds: Sequence[Mapping[str, Measured]], kind: str) -> list[float]:
+def pooled(rounds: Sequence[Mapping[str, MeasuredSlice]], kind: str) -> list[float]:
     """The latencies of all confirms of one kind of slices, sorted."""
     return sorted(latency for each in rounds for latency in each[kind].latencies_ms)
 
 
-def _rates(measured: Measured) -> tuple[float, float, float]:
+def _rates(measured: MeasuredSlice) -> tuple[float, float, float]:
     return measured.goodput, measured.calls, measured.cpu_us
 
 

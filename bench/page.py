@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from bench.arguments import parser_of
+from bench.growth_charts import chart_with_legend
 from bench.result_files import RESULTS, Results, read_results
+from bench.svg import STYLE as CHART_STYLE
 from bench.svg import Series, chart, legend
 from bench.tables import SHAPES, processes_table, shapes_table, sources_table
 
@@ -28,7 +30,7 @@ def page(results: Mapping[str, Results]) -> str:
         html_table(sources_table(results)),
     ]
     head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
-    style = f"<style>{STYLE.read_text()}</style>"
+    style = f"<style>{CHART_STYLE.read_text()}{STYLE.read_text()}</style>"
     return f'<!doctype html>\n<html lang="en"><head>{head}<title>Holdfast under load</title>{style}</head>\n' + (
         "<body>\n" + "\n".join(body) + "\n</body></html>\n"
     )
@@ -70,9 +72,7 @@ def _over_time(table: Mapping[str, Any]) -> Iterator[str]:
     step, whole = table["step_s"], max(1, len(table["ok"]) - 1)  # the last step is not over when the last call ends
     xs = [number * step for number in range(whole)]
     answered = Series("answered", xs, [count / step for count in table["ok"][:whole]])
-    failed = Series("failed", xs, [count / step for count in table["failed"][:whole]])
-    lines = [answered, failed] if any(table["failed"]) else [answered]
-    yield chart("Throughput", "s", "calls/s", lines) + legend([line.name for line in lines])
+    yield chart("Throughput", "s", "calls/s", [answered])
     tails = [Series(name, xs, table[f"{name}_ms"][:whole]) for name in ("p50", "p99")]
     yield chart("Latency over time", "s", "ms", tails) + legend([line.name for line in tails])
 
@@ -88,15 +88,7 @@ def _growth(growth: Results | None) -> Iterator[str]:
     if growth is None:
         return
     yield "<h2>Growth</h2>"
-    charts = []
-    for name, points in growth["points"].items():
-        xs = [point["of"] for point in points]
-        lines = [
-            Series(process, xs, [point["cpu_us"][process] for point in points], dots=True)
-            for process in ("serve", "valkey")
-        ]
-        what = growth["titles"][name]
-        charts.append(chart(what, name, "CPU us a reservation", lines, log_x=True) + legend([x.name for x in lines]))
+    charts = [chart_with_legend(growth, kind) for kind in growth["points"]]
     yield f'<div class="charts">{"".join(f"<figure>{one}</figure>" for one in charts)}</div>'
 
 

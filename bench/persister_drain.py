@@ -4,6 +4,9 @@ The commits lie in Kafka before the persister starts. The clock runs from the fi
 was applied by then does not count) until every commit is in the ledger and every fact is confirmed by Kafka. Then the
 ledger is compared with what was generated; there is no figure for a ledger that is wrong.
 
+Before the drains of a round a server of this checkout, which is idle otherwise, gets Reserve calls by h2load for
+--unary-seconds, 100 in flight: the drain stands in proportion to these.
+
 A backlog of more than an embedded broker keeps needs --kafka, on which each drain makes topics of its own.
 
 With --other, two checkouts drain the same backlog in turn, each time on new servers, and this one twice in each round:
@@ -17,29 +20,36 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import asyncpg
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from holdfast_bench.load import LoadFailed
 from holdfast_embedded.broker import Broker
 from holdfast_embedded.postgres import Postgres
 
-from bench.arguments import parser_of
+from bench import h2load
+from bench.arguments import add_json, parser_of
 from bench.backlog import OPEN_SHARDS, ORDERS, RECORD_BYTES, History, make_topics, preload
-from bench.builds import started
+from bench.builds import serving, started
 from bench.cpu import cpu_s
+from bench.failures import BenchmarkFailed, exit_code_of
+from bench.ledger_tables import drain_table
+from bench.loads import ReserveCalls
 from bench.machine import ROOT, commit_of, machine_and_commit
 from bench.process_use import resident_kib
 from bench.programs import run_to_end, running
-from bench.rounds import ratios, rotated, spread
+from bench.result_files import write_with_provenance
+from bench.rounds import ratios, rotated, spread_of
 
 PARTITION_BYTES = 4_500_000  # the embedded broker keeps only the last 5 MiB of a partition
 THIS, TWIN, OTHER = "this", "twin", "other"
 DEADLINE_S = 300
-PROGRAM_S = 120.0
+PROGRAM_S, AUDIT_S = 120.0, 900.0
+DIGITS = (0, 1, 1, 0)  # of what a drain comes to
 
 
 class Drain(NamedTuple):
@@ -54,25 +64,72 @@ class Drain(NamedTuple):
 def main() -> int:
     """Measure; exit code 1 if a ledger was wrong."""
     arguments = parsed()
+    return exit_code_of(lambda: run(arguments))
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Take the rounds and print what they came to."""
+    if why := h2load.missing():
+        raise LoadFailed(why)
+    histories = histories_of(arguments)
+    made = {
+        "reservations": arguments.reservations,
+        "changes": sum(history.changes for history in histories),
+        "commits": sum(len(history.shard.commits) for history in histories),
+        **({"other_commit": commit_of(arguments.other)} if arguments.other else {}),
+    }
+    print(f"{machine_and_commit()}; {made}", flush=True)
+    with unary_calls(arguments.unary_seconds) as unary_per_s:
+        rounds = [one_round(number, unary_per_s, histories, arguments) for number in range(arguments.runs)]
+    result = {**made, "rounds": len(rounds), **figures(rounds)}
+    write_with_provenance(arguments.json, "bench.persister_drain", result)
+    print("\n".join(drain_table(result)))
+    return 0
+
+
+def histories_of(arguments: argparse.Namespace) -> Sequence[History]:
+    """What each shard did; BenchmarkFailed if that is more than an embedded broker keeps."""
     histories = [History(number, arguments.batch) for number in range(arguments.shards)]
     for history in histories:
         history.make(arguments.reservations // arguments.shards, arguments.confirmed, arguments.released)
         size = 0 if arguments.kafka else sum(map(len, history.records(arguments.record_bytes)))
         if size > PARTITION_BYTES:
-            print(f"shard {history.number} has {size} bytes, more than the embedded broker keeps: use --kafka")
-            return 2
-    other = f"; other: commit {commit_of(arguments.other)}" if arguments.other else ""
-    changes = sum(history.changes for history in histories)
-    commits = sum(len(history.shard.commits) for history in histories)
-    print(f"{machine_and_commit()}{other}\n{changes:,} changes and facts in {commits:,} commits", flush=True)
+            kept = f"shard {history.number} has {size} bytes, more than the embedded broker keeps: use --kafka"
+            raise BenchmarkFailed(kept)
+    return histories
+
+
+class Round(NamedTuple):
+    """Unary calls a second, and after them the drains of each build."""
+
+    unary_per_s: float
+    drains: Mapping[str, Drain]
+
+
+def one_round(
+    number: int, unary_per_s: Callable[[], float], histories: Sequence[History], arguments: argparse.Namespace
+) -> Round:
+    """The builds drain in an order that rotates from round to round."""
     builds = {THIS: ROOT, **({TWIN: ROOT, OTHER: arguments.other} if arguments.other else {})}
-    rounds: list[Mapping[str, Drain]] = []
-    for number in range(arguments.runs):
-        drains = {name: drained(builds[name], histories, arguments) for name in rotated(list(builds), number)}
-        print("; ".join(f"{name} {drain.per_s:,.0f}/s" for name, drain in sorted(drains.items())), flush=True)
-        rounds.append(drains)
-    print("\n".join(figures(rounds)))
-    return 0
+    unary = unary_per_s()
+    drains = {name: drained(builds[name], histories, arguments) for name in rotated(list(builds), number)}
+    rates = "; ".join(f"{name} {drains[name].per_s:,.0f}/s" for name in builds)
+    print(f"unary {unary:,.0f}/s; {rates}", flush=True)
+    return Round(unary, {name: drains[name] for name in builds})
+
+
+@contextmanager
+def unary_calls(seconds: float) -> Iterator[Callable[[], float]]:
+    """A server that is called so long each time: calls a second. The end audits it."""
+    with (
+        tempfile.TemporaryDirectory(prefix="holdfast-unary-") as folder,
+        serving(ROOT, Path(folder) / "unary") as build,
+    ):
+        calls = ReserveCalls(build.address)
+        calls.send(seconds)  # which is not counted
+        yield lambda: calls.send(seconds).calls_per_s
+        build.check_answers(calls.answered)
+        print(f"audit of the server: {build.audit(AUDIT_S)}", file=sys.stderr, flush=True)
 
 
 def parsed() -> argparse.Namespace:
@@ -89,24 +146,24 @@ def parsed() -> argparse.Namespace:
         help="of a Kafka record; 1: a record for each commit, as of a quiet sale (%(default)s)",
     )
     parser.add_argument("--runs", type=int, default=5, help="rounds, each on new servers (%(default)s)")
+    parser.add_argument("--unary-seconds", type=float, default=2.0, help="of calls in a round (%(default)s)")
     parser.add_argument("--kafka", default="", help="brokers of a Kafka (an embedded broker)")
     parser.add_argument("--other", type=Path, help="another checkout, with its .venv, to compare with")
+    add_json(parser)
     return parser.parse_args()
 
 
-def figures(rounds: Sequence[Mapping[str, Drain]]) -> Iterator[str]:
-    """Medians and quartiles of each build, and in proportion to the other one."""
-    yield "| build | reservations/s | persister CPU us | Postgres CPU us | persister MiB | of the other |"
-    yield "|---|---|---|---|---|---|"
-    for name in (THIS, TWIN, OTHER):
-        if name not in rounds[0]:
-            continue
-        columns = zip(*(drains[name] for drains in rounds), strict=True)
-        values = [spread(column, digits) for column, digits in zip(columns, (0, 1, 1, 0), strict=True)]
-        to_other = spread(ratios(rounds, name, OTHER, lambda drain: drain.per_s), 2) if OTHER in rounds[0] else ""
-        yield f"| {name} | {' | '.join(values)} | {to_other} |"
-    if TWIN in rounds[0]:
-        yield f"twin of this: {spread(ratios(rounds, TWIN, THIS, lambda drain: drain.per_s), 2)}"
+def figures(rounds: Sequence[Round]) -> dict[str, Any]:
+    """Medians and quartiles of each build, in proportion to unary calls and the other build of its round."""
+    builds: dict[str, dict[str, Any]] = {}
+    drains = [one.drains for one in rounds]
+    for name in drains[0]:
+        columns = zip(Drain._fields, zip(*(each[name] for each in drains), strict=True), DIGITS, strict=True)
+        builds[name] = {what: spread_of(column, digits) for what, column, digits in columns}
+        builds[name]["of_unary"] = spread_of([one.drains[name].per_s / one.unary_per_s for one in rounds], 2)
+        if OTHER in drains[0]:
+            builds[name]["of_other"] = spread_of(ratios(drains, name, OTHER, lambda drain: drain.per_s), 2)
+    return {"unary_per_s": spread_of([one.unary_per_s for one in rounds], 0), "builds": builds}
 
 
 def drained(checkout: Path, histories: Sequence[History], arguments: argparse.Namespace) -> Drain:

@@ -26,10 +26,12 @@ class ProcessUse:
         self._last: dict[str, Threads] = {name: {} for name in pids}
         self._peak_kib = dict.fromkeys(pids, 0)
         self._children_s = 0.0
+        self._children_before: set[int] = set()
+        self._generator_kib: dict[int, int] = {}
 
     def __enter__(self) -> "ProcessUse":
         self._first = {name: _threads(pid) for name, pid in self._pids.items()}
-        self._children_s = _children_s()
+        self._children_s, self._children_before = _children_s(), _children()
         self._thread.start()
         return self
 
@@ -51,10 +53,12 @@ class ProcessUse:
             for name in self._pids
         }
 
-    @property
-    def generator_cpu_s(self) -> float:
-        """What the load generators, children of this process that have ended, took."""
-        return round(self._children_s, 3)
+    def generators(self) -> dict[str, float]:
+        """The same of the load generators: children of this process that begin and end within the block."""
+        return {
+            "cpu_s": round(self._children_s, 3),
+            "peak_mib": round(sum(self._generator_kib.values()) / MIB, 1),
+        }
 
     def _watch(self) -> None:
         while not self._ended.wait(SAMPLE_S):
@@ -64,6 +68,8 @@ class ProcessUse:
         for name, pid in self._pids.items():
             self._last[name].update(_threads(pid))
             self._peak_kib[name] = max(self._peak_kib[name], sum(_pss_kib(one) for one in _family(pid)))
+        for pid in _children() - self._children_before:
+            self._generator_kib[pid] = max(self._generator_kib.get(pid, 0), _pss_kib(pid))
 
 
 def _threads(pid: int) -> Threads:
@@ -82,6 +88,10 @@ def _family(pid: int) -> list[int]:
         return [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
     except psutil.NoSuchProcess:
         return []
+
+
+def _children() -> set[int]:
+    return {child.pid for child in psutil.Process().children()}
 
 
 def _pss_kib(pid: int) -> int:

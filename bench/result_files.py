@@ -47,13 +47,19 @@ def write_result(file: Path, result: Results) -> None:
     file.write_text(json.dumps(result, indent=1) + "\n")
 
 
+def write_with_provenance(file: Path | None, module: str, figures: Results) -> None:
+    """Write what this process' run of a module came to, if it was asked to."""
+    if file:
+        write_result(file, {**provenance(command_line(module)), **figures})
+
+
 def read_results(folder: Path) -> dict[str, Results]:
     """Every result of a folder, by name."""
     return {file.stem: json.loads(file.read_text()) for file in sorted(folder.glob("*.json"))}
 
 
-def take_results(folder: Path, to: Path, names: list[str]) -> None:
-    """Copy results, or all if none is named, with commands that repeat them elsewhere."""
+def take_results(folder: Path, to: Path, names: list[str], *, alone: bool) -> None:
+    """Copy results, or all if none is named, with commands that repeat them elsewhere; `alone`: nothing ran beside."""
     for name, result in read_results(folder).items():
         if not names or name in names:
-            write_result(to / f"{name}.json", {**result, "command": portable(result["command"])})
+            write_result(to / f"{name}.json", {**result, "command": portable(result["command"]), "alone": alone})

@@ -11,7 +11,7 @@ from bench.failures import BenchmarkFailed
 Round = TypeVar("Round")
 Item = TypeVar("Item")
 Key = TypeVar("Key")
-Measured = TypeVar("Measured")
+Slot = TypeVar("Slot")
 
 
 class RoundDisturbed(BenchmarkFailed):
@@ -60,10 +60,10 @@ def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
 
 
 def ratios(
-    rounds: Sequence[Mapping[Key, Measured]],
+    rounds: Sequence[Mapping[Key, Slot]],
     of: Key,
     to: Key,
-    value: Callable[[Measured], float],
+    value: Callable[[Slot], float],
 ) -> list[float]:
     """What one slot came to in proportion to another, round by round."""
     return [value(measurements[of]) / value(measurements[to]) for measurements in rounds]

@@ -7,6 +7,7 @@ calls failed, or whose audit finds a difference, leaves no JSON, and the exit co
 
 import argparse
 import asyncio
+import re
 import shlex
 import subprocess
 import sys
@@ -35,6 +36,7 @@ from bench.result_files import RESULTS, provenance, write_result
 
 IDLE_S = 1.0  # of a stack that has just started
 CATCH_UP_S = 120.0
+_GHZ_MODULE = re.compile(rb"\nmod\tgithub\.com/bojand/ghz\t(v\S+)")  # what Go writes into a program that it builds
 
 
 def main() -> int:
@@ -106,7 +108,7 @@ async def measured(shape: Shape, build: Build, writers: Mapping[str, int]) -> di
                 await watch.caught_up(CATCH_UP_S)
             caught_up_s = round(max(0.0, time.time() - ended), 2)
     lag = {**watch.lag.figures(figures["over_time"]["start"]), "caught_up_after_s": caught_up_s}
-    processes = {**use.figures(), "ghz": {"cpu_s": use.generator_cpu_s}}
+    processes = {**use.figures(), "ghz": use.generators()}
     return {"versions": await versions(redis_url, dsn), **figures, "ledger_lag": lag, "processes": processes}
 
 
@@ -127,7 +129,9 @@ async def versions(redis_url: str, dsn: str) -> dict[str, str]:
 
 
 def ghz_version() -> str:
-    """As ghz has it, which says `dev` where it was built from its source."""
+    """That of its module; what ghz prints of itself is `dev` if `go install` has built it."""
+    if found := _GHZ_MODULE.search(Path(ghz.binary()).read_bytes()):
+        return found[1].decode()
     done = subprocess.run([ghz.binary(), "--version"], capture_output=True, text=True, check=False)
     return (done.stdout + done.stderr).strip()
 

@@ -1,15 +1,17 @@
-"""Charts as SVG: lines over a linear or a logarithmic axis, coloured by the page's own variables."""
+"""Charts as SVG: lines over a linear or a logarithmic axis, coloured by the variables of a style sheet."""
 
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
+from pathlib import Path
 
 WIDTH, HEIGHT = 460, 230
 LEFT, RIGHT, TOP, BOTTOM = 56, 12, 26, 34
 TICKS = 5
 STEPS = (1, 2, 2.5, 5, 10)
-SERIES_COLOURS = 4  # variables --series-1 to --series-4 of the page
+SERIES_COLOURS = 4  # variables --series-1 to --series-4
+STYLE = Path(__file__).with_name("chart.css")
 
 
 @dataclass(frozen=True)
@@ -42,8 +44,10 @@ class Axis:
         return log_ticks(self.least, self.most) if self.is_log else linear_ticks(self.most)
 
 
-def chart(title: str, x_label: str, y_label: str, lines: Sequence[Series], *, log_x: bool = False) -> str:
-    """A chart of some lines; its y axis begins at 0."""
+def chart(
+    title: str, x_label: str, y_label: str, lines: Sequence[Series], *, log_x: bool = False, named: bool = False
+) -> str:
+    """A chart of some lines, at whose ends their names stand if asked for; its y axis begins at 0."""
     xs = [x for line in lines for x in line.xs if x > 0 or not log_x]
     ys = [y for line in lines for y in line.ys if y is not None]
     if not xs or not ys:
@@ -57,9 +61,17 @@ def chart(title: str, x_label: str, y_label: str, lines: Sequence[Series], *, lo
         f'<text class="label" x="{WIDTH - RIGHT}" y="{HEIGHT - 4}" text-anchor="end">{escape(x_label)}</text>',
         f'<text class="label" x="{WIDTH - RIGHT}" y="14" text-anchor="end">{escape(y_label)}</text>',
         *(part for number, line in enumerate(lines) for part in _line(number, line, across, up)),
+        *(_name(line, across, up) for line in lines if named),
         "</svg>",
     ]
     return "\n".join(parts)
+
+
+def standalone(drawn: str) -> str:
+    """A chart as a file of its own, which a page shows as an image."""
+    size = f'xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{HEIGHT}"'
+    head, _, rest = drawn.partition("\n")
+    return f"{head.replace('<svg', f'<svg {size}', 1)}\n<style>{STYLE.read_text()}</style>\n{rest}\n"
 
 
 def legend(names: Sequence[str]) -> str:
@@ -103,6 +115,13 @@ def _grid(across: Axis, up: Axis) -> Iterator[str]:
         if tick <= across.most * 1.001:
             x = across.place(tick)
             yield f'<text class="tick" x="{x:.1f}" y="{HEIGHT - BOTTOM + 14}" text-anchor="middle">{short(tick)}</text>'
+
+
+def _name(line: Series, across: Axis, up: Axis) -> str:
+    """Above the last value."""
+    x, y = next((x, y) for x, y in reversed(list(zip(line.xs, line.ys, strict=True))) if y is not None)
+    place = f'x="{across.place(x):.1f}" y="{up.place(y) - 7:.1f}"'
+    return f'<text class="label" {place} text-anchor="end">{escape(line.name)}</text>'
 
 
 def _line(number: int, line: Series, across: Axis, up: Axis) -> Iterator[str]:

@@ -20,21 +20,19 @@ LEAST_SHARE = 0.02  # of a process' CPU, to be named
 
 def shapes_table(results: Mapping[str, Results]) -> list[str]:
     """A row a shape."""
-    columns = ["shape", "calls", "failed", "calls/s", "p50 ms", "p99 ms", "p99.9 ms", "ledger behind, p99 s"]
+    columns = ["shape", "calls", "calls/s", "p50 ms", "p99 ms", "p99.9 ms", "ledger behind, p99 s"]
     columns += ["caught up after, s", "server CPU us/call", "Redis CPU us/call"]
     return head_of(*columns) + [row_of(*_shape_row(results[name])) for name in SHAPES if name in results]
 
 
 def _shape_row(result: Results) -> list[str]:
     latency, lag, calls = result["latency_ms"], result["ledger_lag"], result["calls"]
-    failed = calls - result["codes"]["OK"]
     tails = [f"{latency[name]:.1f}" for name in ("p50", "p99", "p99.9")]
     cpu = [f"{result['processes'][name]['cpu_s'] / calls * 1e6:.0f}" for name in ("serve", "valkey")]
     behind = [f"{lag['p99_s']:.1f}", f"{lag['caught_up_after_s']:.1f}"]
     return [
         result["shape"]["title"],
         f"{calls:,}",
-        f"{failed:,}",
         f"{result['calls_per_s']:,.0f}",
         *tails,
         *behind,
@@ -57,22 +55,38 @@ def processes_table(results: Mapping[str, Results]) -> list[str]:
 
 
 def sources_table(results: Mapping[str, Results]) -> list[str]:
-    """Where each JSON is from."""
-    rows = head_of("figures", "command", "machine", "commit", "taken")
+    """Where each JSON is from; one that several runs have measured has a row a run."""
+    rows = head_of("figures", "command", "machine", "commit", "taken", "other work")
     for name, result in results.items():
-        link, command, commit = f"[{name}](performance/{name}.json)", f"`{result['command']}`", f"`{result['commit']}`"
-        rows.append(row_of(link, command, result["machine"], commit, result["taken"][:10]))
+        beside = "none" if result.get("alone") else "some"
+        for parts, run in runs_of(result):
+            link = f"[{name}](performance/{name}.json){parts}"
+            taken = (f"`{run['command']}`", run["machine"], f"`{run['commit']}`", run["taken"][:10])
+            rows.append(row_of(link, *taken, beside))
     return rows
+
+
+def runs_of(result: Results) -> list[tuple[str, Results]]:
+    """The runs that a result is from, each with what it has measured if there are several."""
+    names: dict[str, list[str]] = {}
+    for name, run in result.get("runs", {}).items():
+        names.setdefault(run["command"], []).append(name)
+    if len(names) < 2:
+        return [("", result)]
+    return [(f": {', '.join(parts)}", result["runs"][parts[0]]) for parts in names.values()]
 
 
 def growth_table(growth: Results) -> list[str]:
     """What a reservation costs at each size of what grows."""
-    rows = head_of("what grows", "to", "server CPU us each", "Redis CPU us each", "requests a script call")
+    first_rows = ("server, of the first row", "Redis, of the first row")
+    rows = head_of("what grows", "to", "server CPU us each", "Redis CPU us each", *first_rows, "requests a script call")
     for name, points in growth["points"].items():
+        first = points[0]["cpu_us"]
         for point in points:
             cpu = [_with_quartiles(point["cpu_us"][one], point["quartiles"][one]) for one in ("serve", "valkey")]
+            to_first = [f"{point['cpu_us'][one] / first[one]:.2f}" for one in ("serve", "valkey")]
             requests = f"{point['requests_a_script_call']:.1f}"
-            rows.append(row_of(growth["titles"][name], f"{point['of']:,}", *cpu, requests))
+            rows.append(row_of(growth["titles"][name], f"{point['of']:,}", *cpu, *to_first, requests))
     return rows
 
 
@@ -144,9 +158,14 @@ def _costs(slot: Mapping[str, Any]) -> Iterator[str]:
 
 def _spread(values: Mapping[str, Any], name: str, digits: int) -> str:
     """A median with its quartiles; empty where there is none."""
-    if (found := values.get(name)) is None:
-        return ""
-    return f"{found['median']:.{digits}f} ({found['first']:.{digits}f}-{found['third']:.{digits}f})"
+    found = values.get(name)
+    return "" if found is None else spread_cell(found, digits)
+
+
+def spread_cell(found: Mapping[str, float], digits: int) -> str:
+    """A median with its quartiles."""
+    median, first, third = (f"{found[name]:,.{digits}f}" for name in ("median", "first", "third"))
+    return f"{median} ({first}-{third})"
 
 
 def options_table(options: Results) -> list[str]:

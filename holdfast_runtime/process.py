@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from inspect import signature
 from typing import Any, Generic
 
@@ -42,9 +43,19 @@ class Command(Generic[AnySettings]):
     verifies: bool = False  # exit code 1 says that a check failed
 
 
+def load_commands(package: str, names: Sequence[str], arguments: Sequence[str] = ()) -> Sequence[Command[Any]]:
+    """The command that a command line names, or else all of them; each is `COMMAND` of the module of its name.
+
+    The other modules are not imported, and so none of the libraries that they alone need.
+    """
+    named = [name for name in names if name in arguments[:1]]
+    return [import_module(f"{package}.{name}").COMMAND for name in named or names]
+
+
 def build_app(commands: Sequence[Command[Any]], service: str, silent: Sequence[str] = ()) -> typer.Typer:
     """The service's command line: one sub-command a process. `silent` are libraries that log nothing."""
     app = typer.Typer(
+        callback=_no_command_yet,
         help=f"Start one process of the {service}. PROCESS --help lists its settings.",
         no_args_is_help=False,
         add_completion=False,
@@ -64,7 +75,7 @@ def build_app(commands: Sequence[Command[Any]], service: str, silent: Sequence[s
     return app
 
 
-def run_app(app: typer.Typer, arguments: Sequence[str] | None = None) -> int:
+def run_app(app: typer.Typer, arguments: Sequence[str]) -> int:
     """Run one command: its exit code. 2 is a command line or settings that are invalid, whatever the command."""
     try:
         app(args=arguments, prog_name="holdfast")
@@ -112,6 +123,10 @@ def _settings_lines(kind: type[SharedSettings], names: Sequence[str]) -> Iterato
         setting = listed[name]
         yield f"{setting.variable} (default: {setting.default or 'empty'})"
         yield textwrap.fill(setting.meaning, WIDTH, initial_indent=" " * 4, subsequent_indent=" " * 4)
+
+
+def _no_command_yet() -> None:
+    """Tells typer that a command is named even where there is one alone."""
 
 
 def _callback(command: Command[Any], silent: Sequence[str]) -> Callable[..., None]:

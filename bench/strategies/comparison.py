@@ -9,7 +9,7 @@ from bench.strategies.attempts import described
 from bench.strategies.catalog import has
 from bench.strategies.installations import Installations
 from bench.strategies.losses import Course, Fault, FaultRun, Loss
-from bench.strategies.measuring import Cell, Measured, SaleShape, measure
+from bench.strategies.measuring import Cell, MeasuredSale, SaleShape, measure
 from bench.strategies.result import Result
 from bench.strategies.system import System
 
@@ -69,7 +69,7 @@ class Comparison:
             measured = self._measure(system, shape, f"sale-{system.name}-{number}")
             result.cells[table].append(Cell(system.name, shape, measured))
 
-    def _measure(self, system: System, shape: SaleShape, sale_id: str) -> Measured:
+    def _measure(self, system: System, shape: SaleShape, sale_id: str) -> MeasuredSale:
         measured = measure(system, shape, sale_id, self._folder)
         told = f"{measured.books.told:,} told, {measured.books.recorded:,} recorded"
         self._progress(f"{system.name}: {shape.label}: {measured.answers_per_s:,.0f} answers/s, {told}")

@@ -54,7 +54,7 @@ class Cpu:
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredSale:
     """The results of one load on one strategy."""
 
     books: Books
@@ -91,11 +91,11 @@ class Cell:
 
     strategy: str
     shape: SaleShape
-    measured: Measured | None
+    measured: MeasuredSale | None
     failure: str = ""
 
 
-def measure(system: System, shape: SaleShape, sale_id: str, folder: Path) -> Measured:
+def measure(system: System, shape: SaleShape, sale_id: str, folder: Path) -> MeasuredSale:
     """Put a load on a new sale, and count once its last order is recorded."""
     books.create_sale(system, sale_id, shape.stock)
     parts = system.programs().values(), system.stores().values()
@@ -110,9 +110,9 @@ def measure(system: System, shape: SaleShape, sale_id: str, folder: Path) -> Mea
     return measured(outcome, counted, cpu, system.answer_is_on_disk())
 
 
-def measured(outcome: Outcome, counted: Books, cpu: Cpu, on_disk: str) -> Measured:
+def measured(outcome: Outcome, counted: Books, cpu: Cpu, on_disk: str) -> MeasuredSale:
     """The row of a load that has ended."""
-    return Measured(
+    return MeasuredSale(
         books=counted,
         answers=outcome.answers,
         errors=outcome.failures,

@@ -9,7 +9,7 @@ from typing import Any
 from bench.strategies.books import Books
 from bench.strategies.catalog import HOLDFAST
 from bench.strategies.losses import Loss
-from bench.strategies.measuring import Cell, Cpu, Measured, SaleShape
+from bench.strategies.measuring import Cell, Cpu, MeasuredSale, SaleShape
 
 THROUGHPUT, HEADLINES = "throughput", "headlines"
 
@@ -60,5 +60,5 @@ def _cell(row: Mapping[str, Any]) -> Cell:
     return Cell(**{**row, "shape": SaleShape(**row["shape"]), "measured": measured})
 
 
-def _measured(saved: Mapping[str, Any]) -> Measured:
-    return Measured(**{**saved, "books": Books(**saved["books"]), "cpu_s_per_1000": Cpu(**saved["cpu_s_per_1000"])})
+def _measured(saved: Mapping[str, Any]) -> MeasuredSale:
+    return MeasuredSale(**{**saved, "books": Books(**saved["books"]), "cpu_s_per_1000": Cpu(**saved["cpu_s_per_1000"])})

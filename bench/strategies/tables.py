@@ -6,7 +6,7 @@ from bench.markdown import table
 from bench.strategies.books import Books
 from bench.strategies.catalog import NAMES
 from bench.strategies.losses import Loss
-from bench.strategies.measuring import ABUNDANT, Cell, Measured
+from bench.strategies.measuring import ABUNDANT, Cell, MeasuredSale
 from bench.strategies.result import Result
 
 BOOKS = ("told / stock", "orders recorded", "divergence")
@@ -91,13 +91,13 @@ def sold(books: Books) -> list[str]:
     return [f"{books.told:,} / {books.stock:,}", f"{books.recorded:,}", f"{books.divergence:,}"]
 
 
-def accepted(row: Measured) -> list[str]:
+def accepted(row: MeasuredSale) -> list[str]:
     """Rate and latencies of the answers that gave a unit."""
     tails = [f"{value:.1f}" for value in row.accepted_ms.values()] or ["", "", ""]
     return [f"{row.accepted_per_s:,.0f}", *tails]
 
 
-def sold_out(row: Measured) -> list[str]:
+def sold_out(row: MeasuredSale) -> list[str]:
     """When a caller first heard it, or how far the counter came that decides; rate and p99 after it; all answers."""
     if row.sold_out_after_s is None or row.sold_out_per_s is None:
         return [f"not: {row.books.counted:,} by its counter", "", "", f"{row.answers_per_s:,.0f}"]
@@ -105,7 +105,7 @@ def sold_out(row: Measured) -> list[str]:
     return [f"{row.sold_out_after_s:.2f}", rate, p99, f"{row.answers_per_s:,.0f}"]
 
 
-def cost(row: Measured) -> list[str]:
+def cost(row: MeasuredSale) -> list[str]:
     """Errors and CPU."""
     cpu = row.cpu_s_per_1000
     return [f"{sum(row.errors.values()):,}", f"{cpu.programs:.3f}", f"{cpu.stores:.3f}"]

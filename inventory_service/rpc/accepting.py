@@ -91,7 +91,8 @@ class AcceptingServer(cygrpc.AioServer):  # type: ignore[misc]
 
     def _loop_ended(self, loop_of_method: "asyncio.Task[None]") -> None:
         if not loop_of_method.cancelled():
-            self._failure = self._failure or loop_of_method.exception()
+            failure = loop_of_method.exception()  # read in any case: asyncio logs each that nothing has read
+            self._failure = self._failure or failure
 
 
 def _answer(handler: "Handler | None") -> Answer:

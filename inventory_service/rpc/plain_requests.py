@@ -62,10 +62,9 @@ def plain_reserve(request: PlainRequest, tenant: str) -> PlainReserve:
     """
     sale_id, reservation_id, buyer_id, line_length, sku, quantity = request.groups()
     sale, claimed = _sale(tenant, sale_id)
-    fields = (claimed, reservation_id, buyer_id, line_length, sku, quantity)
-    claim = b'%b\x1a%b"%b*%b\n%b\x10%b' % fields
-    fingerprint = b"%b - %b=%d" % (buyer_id[1:], sku[1:], _quantity(quantity))
-    return PlainReserve(sale, reservation_id[1:].decode(), fingerprint, claim)
+    terms, line = _line(line_length, sku, quantity)
+    claim = b'%b\x1a%b"%b%b' % (claimed, reservation_id, buyer_id, line)
+    return PlainReserve(sale, reservation_id[1:].decode(), buyer_id[1:] + terms, claim)
 
 
 @lru_cache(maxsize=1024)
@@ -73,6 +72,12 @@ def _sale(tenant: str, sale_id: bytes) -> tuple[SaleKey, bytes]:
     """The sale, and fields 1 and 2 of its claims."""
     named = tenant.encode()
     return SaleKey(tenant, sale_id[1:].decode()), b"\n%b%b\x12%b" % (varint(len(named)), named, sale_id)
+
+
+@lru_cache(maxsize=1024)
+def _line(length: bytes, sku: bytes, quantity: bytes) -> tuple[bytes, bytes]:
+    """What a fingerprint has of a line, and field 5 of its claims."""
+    return b" - %b=%d" % (sku[1:], _quantity(quantity)), b"*%b\n%b\x10%b" % (length, sku, quantity)
 
 
 def message_of(request: ParsedReserve) -> ReserveRequest:

@@ -76,8 +76,12 @@ class Batcher:
             self._queue(requests[0].sale).ask_each([(requests[0], answers[0])])
             return
         by_queue: dict[ShardQueue, list[tuple[Reserve | PlainReserve, Answer]]] = {}
+        sale, asked = None, list[tuple[Reserve | PlainReserve, Answer]]()
         for request, answer in zip(requests, answers, strict=True):
-            by_queue.setdefault(self._queue(request.sale), []).append((request, answer))
+            if request.sale is not sale:  # mostly it is that of the one before
+                sale = request.sale
+                asked = by_queue.setdefault(self._queue(sale), [])
+            asked.append((request, answer))
         for queue, asked in by_queue.items():
             queue.ask_each(asked)
 

@@ -91,7 +91,8 @@ class _BatchedGroup(_Group):
         self._archive = archive
 
     def ask(self, keys: Sequence[Any], requests: Sequence[Claim]) -> None:
-        self._batcher.reserve_each(requests, [_ResultSlot(self, *pair) for pair in zip(keys, requests, strict=True)])
+        slots = [_ResultSlot(self, key, request) for key, request in zip(keys, requests, strict=True)]
+        self._batcher.reserve_each(requests, slots)
 
     def answered(self, key: Any, request: Claim, result: PlainResult) -> None:
         if isinstance(result, PlainHold) or not may_have_left(result):

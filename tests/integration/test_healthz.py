@@ -12,7 +12,7 @@ import pytest
 from holdfast_embedded.ports import free_port
 from holdfast_embedded.process import spawn, terminate
 
-from order_persister.wiring import PERSIST
+from order_persister.wiring import persist
 from tests.persister_process import environment
 from tests.servers import PARTITIONS, StartBroker, StartValkey
 from tests.waiting import eventually
@@ -89,7 +89,7 @@ def start_all(processes: ExitStack, settings: Mapping[str, str], folder: Path) -
     for name in PROCESSES:
         listen = f"127.0.0.1:{free_port()}"
         pages[name] = f"http://{listen}/healthz"
-        module = "order_persister" if name == PERSIST.name else "inventory_service"
+        module = "order_persister" if name == persist.COMMAND.name else "inventory_service"
         more = {"HOLDFAST_METRICS_LISTEN": listen, "HOLDFAST_LISTEN": "127.0.0.1:0"}
         log = processes.enter_context((folder / f"{name}.log").open("wb"))
         process = spawn([sys.executable, "-m", module, name], env={**settings, **more}, stderr=log)

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from holdfast.cli.processes import PROCESSES
 
-from inventory_service.__main__ import COMMANDS as INVENTORY
-from order_persister.wiring import COMMANDS as PERSISTER
+from holdfast_runtime.process import load_commands
+from inventory_service import __main__ as inventory
+from order_persister import __main__ as persister
 from tests.inventory_server import open_shards
 from tests.servers import PARTITIONS
 from tests.shared_kafka import Kafka
@@ -34,7 +35,10 @@ def settings(valkey: str, empty_database: str, broker: str) -> dict[str, str]:
 
 def test_every_command_with_json_output_is_tested() -> None:
     """A new command needs a place in COMMANDS, and an assertion in the test below."""
-    assert set(COMMANDS) == {one.name for one in (*INVENTORY, *PERSISTER) if "as_json" in signature(one.run).parameters}
+    services = (inventory, persister)
+    every = [one for service in services for one in load_commands(service.WIRING, service.COMMANDS)]
+
+    assert set(COMMANDS) == {one.name for one in every if "as_json" in signature(one.run).parameters}
 
 
 @pytest.mark.timeout(180)

@@ -9,24 +9,22 @@ import structlog
 
 
 @pytest.fixture(autouse=True)
-def signal_handlers() -> Iterator[None]:
-    """A command that a test runs in this process leaves handlers of a loop that is closed: Ctrl-C would do nothing."""
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    handlers = [signal.getsignal(number) for number in numbers]
-    yield
-    for number, handler in zip(numbers, handlers, strict=True):
-        signal.signal(number, handler)
+def unchanged_process() -> Iterator[None]:
+    """A command that a test runs in this process leaves handlers of signals and a log.
 
-
-@pytest.fixture(autouse=True)
-def log_configuration() -> Iterator[None]:
-    """A command that a test runs in this process configures its log: later tests would lack lines, or have more."""
+    The handlers are of a loop that is closed: Ctrl-C would do nothing. Later tests would lack lines, or have more. This
+    is one fixture, because it runs with every test.
+    """
+    handlers = [(number, signal.getsignal(number)) for number in (signal.SIGINT, signal.SIGTERM)]
     configuration, root = structlog.get_config(), logging.getLogger()
     level = root.level
     yield
+    for number, former in handlers:
+        signal.signal(number, former)
     structlog.configure(**configuration)
     structlog.contextvars.clear_contextvars()
-    root.setLevel(level)
+    if root.level != level:  # setting it costs as much as all else here
+        root.setLevel(level)
     for handler in root.handlers[:]:
         if type(handler) is logging.StreamHandler:  # pytest's own are of other types
             root.removeHandler(handler)

@@ -125,12 +125,10 @@ def _list(as_json: bool) -> None:
 
 def _show(console: Console, shape: Shape, result: dict[str, Any]) -> None:
     """The figures, one a row."""
-    latency, units, codes = result["latency_ms"], result["units"], result["codes"]
-    failed = ", ".join(f"{count:,} {code}" for code, count in codes.items() if code != "OK")
+    latency, units = result["latency_ms"], result["units"]
     rows = {
         "calls": f"{result['calls']:,} in {result['seconds']:.1f} s",
         "answered a second": f"{result['calls_per_s']:,.0f}",
-        "failed": failed or "none",
         **{name: f"{units[f'calls_{name}']:,}" for name in ("accepted", "rejected") if f"calls_{name}" in units},
         **{f"latency {name}": f"{latency[name]:,.1f} ms" for name in latency},
         "audit": "Redis and the ledger agree" if result["audited"] else "not asked for",

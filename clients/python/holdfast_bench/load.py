@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from holdfast.access import Tls
@@ -77,19 +77,17 @@ class Ended(NamedTuple):
 
     at: float  # seconds since 1970
     latency_ms: float
-    is_ok: bool  # it did not fail
 
 
 @dataclass(frozen=True)
 class Report:
     """The result of a load. Every call was answered, and unless its smallest answer is 0, none by a failure."""
 
-    calls: int  # that did not fail
+    calls: int
     seconds: float
-    latencies_ms: Sequence[float]  # of these, sorted
+    latencies_ms: Sequence[float]  # sorted
     data_bytes: int = 0  # of all messages with their prefixes; a call that failed has none
-    failed: Mapping[str, int] = field(default_factory=dict)  # calls by gRPC status code
-    ended: Sequence[Ended] = ()  # every call, those that failed too
+    ended: Sequence[Ended] = ()  # every call
 
     @property
     def calls_per_s(self) -> float:

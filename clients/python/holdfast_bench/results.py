@@ -16,12 +16,8 @@ PERCENTILES = (50.0, 95.0, 99.0, 99.9)
 def merged(reports: Sequence[Report]) -> Report:
     """Loads that ran beside each other or one after the other, as one."""
     ended = sorted((call for report in reports for call in report.ended), key=lambda call: call.at)
-    failed: Counter[str] = Counter()
-    for report in reports:
-        failed.update(report.failed)
-    latencies = sorted(call.latency_ms for call in ended if call.is_ok)
-    seconds = ended[-1].at - began(ended)
-    return Report(len(latencies), seconds, latencies, failed=dict(failed), ended=ended)
+    latencies = sorted(call.latency_ms for call in ended)
+    return Report(len(ended), ended[-1].at - began(ended), latencies, ended=ended)
 
 
 def began(ended: Sequence[Ended]) -> float:
@@ -32,8 +28,8 @@ def began(ended: Sequence[Ended]) -> float:
 def summary(report: Report) -> dict[str, Any]:
     """The figures of one report."""
     return {
-        "calls": report.calls + sum(report.failed.values()),
-        "codes": {"OK": report.calls, **report.failed},
+        "calls": report.calls,
+        "codes": {"OK": report.calls},  # with any other there is no report
         "seconds": round(report.seconds, 3),
         "calls_per_s": round(report.calls_per_s, 1),
         "latency_ms": {
@@ -52,20 +48,20 @@ def histogram(latencies_ms: Sequence[float]) -> list[tuple[float, int]]:
 
 
 def over_time(ended: Sequence[Ended]) -> dict[str, Any]:
-    """For each half second in which calls ended: how many, how many of them failed, and the latency of the others."""
+    """For each half second in which calls ended: how many, and their latency."""
     start = began(ended)
     steps: Mapping[int, list[Ended]] = defaultdict(list)
     for call in ended:
         steps[int((call.at - start) / STEP_S)].append(call)
     rows = [_row(steps.get(number, [])) for number in range(max(steps) + 1)]
-    columns = ("ok", "failed", "p50_ms", "p99_ms")
+    columns = ("ok", "p50_ms", "p99_ms")
     values = map(list, zip(*rows, strict=True))
     return {"start": round(start, 3), "step_s": STEP_S, **dict(zip(columns, values, strict=True))}
 
 
-def _row(calls: Sequence[Ended]) -> tuple[int, int, float | None, float | None]:
-    latencies = sorted(call.latency_ms for call in calls if call.is_ok)
-    if not latencies:
-        return 0, len(calls), None, None
+def _row(calls: Sequence[Ended]) -> tuple[int, float | None, float | None]:
+    if not calls:
+        return 0, None, None
+    latencies = sorted(call.latency_ms for call in calls)
     median, p99 = (round(percentile(latencies, percent), 3) for percent in (50, 99))
-    return len(latencies), len(calls) - len(latencies), median, p99
+    return len(latencies), median, p99

@@ -113,7 +113,7 @@ class Run:
             use_proxy=target.use_proxy,
         )
         await asyncio.sleep(stretch.after_s)
-        return await ghz.run_beside(load, self._shape.most_failed)
+        return await ghz.run_beside(load)
 
     def _counted(self, figures: dict[str, Any], before: Stock, taken: int) -> dict[str, int]:
         """Units, and calls by their answers; WrongAnswers if the units do not say the same as the answers.
@@ -123,11 +123,11 @@ class Run:
         if not self._is_own:
             return {"on_sale": before.units, "taken": taken}
         each = self._shape.request.lines * self._shape.request.quantity
-        ok, all_calls = figures["codes"]["OK"], figures["calls"]
-        held, enough = taken // each, before.units >= all_calls * each
-        if taken % each or held > all_calls or (enough and held < ok):
-            raise WrongAnswers(f"{ok} of {all_calls} calls were answered, of {each} units each; {taken} are held")
-        return {"on_sale": before.units, "taken": taken, "calls_accepted": held, "calls_rejected": max(0, ok - held)}
+        calls = figures["calls"]
+        held, enough = taken // each, before.units >= calls * each
+        if taken % each or held > calls or (enough and held < calls):
+            raise WrongAnswers(f"{calls} calls were answered, of {each} units each; {taken} are held")
+        return {"on_sale": before.units, "taken": taken, "calls_accepted": held, "calls_rejected": calls - held}
 
     async def _show(self, progress: Progress) -> None:
         for second in range(int(self._shape.seconds) + 1):

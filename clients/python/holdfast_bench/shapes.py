@@ -42,7 +42,7 @@ class Stretch:
     after_s: float = 0.0  # since the shape's beginning
     callers: int = 0
     rate: float = 0.0  # calls a second
-    to_rate: float = 0.0  # at the end; 0: as at the beginning
+    to_rate: float = 0.0  # to which it changes each second, from the first to the end; 0: it stays
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,6 @@ class Shape:
     sales: Sales
     request: Request
     stretches: Sequence[Stretch]
-    most_failed: float = 0.0  # the share of calls that may fail; with more the run says nothing
 
     @property
     def seconds(self) -> float:
@@ -107,7 +106,7 @@ def read_shape(file: Path) -> Shape:
 
 def shape_from(name: str, table: Mapping[str, Any]) -> Shape:
     """A shape from its table; BadShape if it is none."""
-    _check_keys("the file", table, ["title", "summary", "most_failed", "sales", "request", "load"])
+    _check_keys("the file", table, ["title", "summary", "sales", "request", "load"])
     loads = table.get("load")
     if not isinstance(loads, list) or not loads:
         raise BadShape("[[load]] must be there at least once")
@@ -118,7 +117,6 @@ def shape_from(name: str, table: Mapping[str, Any]) -> Shape:
         _part(Sales, "[sales]", table.get("sales", {})),
         _part(Request, "[request]", table.get("request", {})),
         [_part(Stretch, f"[[load]] {number}", load) for number, load in enumerate(loads, 1)],
-        _number("the file", "most_failed", table.get("most_failed", 0.0), float, 0, 1),
     )
     _check(shape)
     return shape

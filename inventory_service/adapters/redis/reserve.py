@@ -64,6 +64,7 @@ def reserve_arguments(
     ids: list[Argument] = []
     terms: dict[tuple[SaleKey, bytes], int] = {}
     terms_of, buyers, claims = bytearray(), list[bytes](), list[bytes]()
+    last_sale, last_rest, number = None, b"", 0
     for request in requests:
         if isinstance(request, PlainReserve):
             sale, reservation_id, fingerprint, claim = request
@@ -71,7 +72,9 @@ def reserve_arguments(
             sale, reservation_id = request.sale, request.reservation_id
             fingerprint, claim = fingerprint_of(request).encode(), _claim(request)
         buyer, _, rest = fingerprint.partition(b" ")
-        terms_of.append(terms.setdefault((sale, rest), len(terms) + 1))
+        if sale is not last_sale or rest != last_rest:  # mostly it is as the one before, which is told faster
+            last_sale, last_rest, number = sale, rest, terms.setdefault((sale, rest), len(terms) + 1)
+        terms_of.append(number)
         buyers += (_text_head(buyer), buyer)
         claims += (_text_head(claim), claim)
         ids.append(reservation_id)
@@ -116,7 +119,7 @@ def reserve_results(
     moment = CallMoment(head.shard, head.epoch, head.seq, head.now_ms)
     for request, result in zip(requests, results, strict=True):
         if isinstance(result, int):  # else a list of values; it is as an earlier one, but for the index of a HELD
-            index, place = divmod(result, 256)
+            index, place = result >> 8, result & 0xFF
             earlier = results[place - 1]
             if earlier[0] != b"HELD":
                 parsed.append(parsed[place - 1])

@@ -19,6 +19,7 @@ from inventory_service.rpc.status import CallFailed, failed, status_message
 from inventory_service.rpc.validation import reject_unknown_fields
 
 Result: TypeAlias = PlainResult | Exception  # CallFailed: the request was not asked for
+_FAILURES = (Failure, Exception)  # to write Failure | Exception where it is asked makes a type each time
 log = structlog.get_logger()
 
 
@@ -36,7 +37,7 @@ class ReserveJudge:
         def count_and_pass_on(key: Any, result: Result) -> None:
             try:
                 on_result(key, result)
-                if not isinstance(result, Failure | Exception):
+                if not isinstance(result, _FAILURES):
                     count(result)
             except Exception:  # whatever it is, the answers to other requests come after this one
                 log.exception("unhandled_exception", call="Reserve")
@@ -74,12 +75,12 @@ class ResultBytes:
 
     def of(self, request: ParsedReserve, command: Claim | CallFailed, result: Result) -> tuple[bytes, bytes]:
         """The result of a request that was checked, in two pieces."""
-        if isinstance(result, Failure | Exception):
-            status = b"\x12" + _field(status_message(_failed(command, result)).SerializeToString())
-            return self._tag, _field(status)
         if isinstance(result, PlainHold):
             raw = request.string if isinstance(request, Match) else request.SerializeToString()
             response = hold_bytes(raw, result)
+        elif isinstance(result, _FAILURES):
+            status = b"\x12" + _field(status_message(_failed(command, result)).SerializeToString())
+            return self._tag, _field(status)
         else:
             response = response_bytes(result)
         length = len(response)

@@ -16,14 +16,14 @@ from bench.strategies.comparison import Comparison, Plan
 from bench.strategies.figures import JSON, PAGE, check, take, with_report
 from bench.strategies.installations import Installations, Together
 from bench.strategies.losses import Course, Loss
-from bench.strategies.measuring import Cell, Cpu, Measured, SaleShape
+from bench.strategies.measuring import Cell, Cpu, MeasuredSale, SaleShape
 from bench.strategies.report import lines_of
 from bench.strategies.result import HEADLINES, THROUGHPUT, Result, load
 from bench.strategies.system import System
 
 CLEAN = Books(stock=10, told=10, recorded=10, counted=10, lost=0, unanswered=0)
 SHAPE = SaleShape(10, 100, 5.0, sell_out_within_s=60.0)
-MEASURED = Measured(
+MEASURED = MeasuredSale(
     books=CLEAN,
     answers=30,
     errors={"14": 2},
@@ -71,7 +71,7 @@ class Broken(Installations):
 def measured(monkeypatch: pytest.MonkeyPatch) -> None:
     """A load on ten units fails."""
 
-    def measure(_comparison: Comparison, _system: System, shape: SaleShape, _sale_id: str) -> Measured:
+    def measure(_comparison: Comparison, _system: System, shape: SaleShape, _sale_id: str) -> MeasuredSale:
         if shape == SHAPE:
             raise TimeoutError("no answer")
         return MEASURED

@@ -3,12 +3,14 @@
 import json
 import re
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
 from bench.figures import FOLDER, PAGE, BadPage, agrees, check, value_at, with_tables
+from bench.growth_charts import chart_files
 from bench.result_files import read_results
-from bench.tables import BESIDE_NOOP, SHAPES
+from bench.tables import BESIDE_NOOP, SHAPES, sources_table
 
 RESULT: dict[str, Any] = {
     "command": "python -m bench.suite steady",
@@ -17,11 +19,11 @@ RESULT: dict[str, Any] = {
     "taken": "2026-11-28T03:28:47+00:00",
     "shape": {"title": "Steady", "summary": "A rate."},
     "calls": 1000,
-    "codes": {"OK": 999, "Unavailable": 1},
+    "codes": {"OK": 1000},
     "calls_per_s": 998.7,
     "latency_ms": {"p50": 1.0, "p95": 2.0, "p99": 3.04, "p99.9": 4.0, "max": 5.0},
-    "histogram": [[1.0, 999]],
-    "over_time": {"step_s": 0.5, "ok": [999], "failed": [1], "p50_ms": [1.0], "p99_ms": [3.0]},
+    "histogram": [[1.0, 1000]],
+    "over_time": {"step_s": 0.5, "ok": [1000], "p50_ms": [1.0], "p99_ms": [3.0]},
     "ledger_lag": {
         "step_s": 0.5,
         "commits": [1],
@@ -53,10 +55,10 @@ def test_a_json_is_of_a_commit() -> None:
 
 
 def test_a_table_is_written_from_the_jsons() -> None:
-    """With failed calls, and CPU a call."""
+    """With CPU a call."""
     written = with_tables(f"before\n{TABLE}after 1\n", RESULTS)
 
-    assert "| Steady | 1,000 | 1 | 999 | 1.0 | 3.0 | 4.0 | 0.1 | 0.2 | 100 | 20 |" in written
+    assert "| Steady | 1,000 | 999 | 1.0 | 3.0 | 4.0 | 0.1 | 0.2 | 100 | 20 |" in written
     assert with_tables(written, RESULTS) == written
     check(written.replace("after 1\n", ""), RESULTS)
 
@@ -75,6 +77,31 @@ def test_each_comparison_with_a_no_op_that_is_there_has_a_table() -> None:
     assert "| h2load | this | accepted | 2,000 | 0.90 (0.80-1.00) | 1.0 | 3.0 | 4.0 |  |  |\n\nHalf of" in written
     assert "| this | 2,000 | 1.0 | 3.0 | 4.0 |  |  | 0.90 (0.80-1.00) |\n<!-- end -->" in written
     assert "Eight connections" not in written
+
+
+def test_each_run_that_a_json_is_from_has_a_row() -> None:
+    """With what it measured; one run alone has one row."""
+    runs = {name: {**RESULT, "command": f"--only {name[0]}"} for name in ("sales", "stock", "holds")}
+
+    rows = sources_table({"steady": RESULT, "growth": {**RESULT, "runs": runs, "alone": True}})
+
+    assert [row.split(" | ")[0] for row in rows[2:]] == [
+        "| [steady](performance/steady.json)",
+        "| [growth](performance/growth.json): sales, stock",
+        "| [growth](performance/growth.json): holds",
+    ]
+    assert rows[2].endswith("| 2026-11-28 | some |")
+    assert rows[3].endswith("| `--only s` | 2 cores | `0123456789` | 2026-11-28 | none |")
+
+
+def test_the_charts_show_what_the_json_says() -> None:
+    """Each as a file beside it, which is an image of its own."""
+    files = chart_files(read_results(FOLDER)["growth"])
+
+    for name, drawn in files.items():
+        assert (FOLDER / name).read_text() == drawn, name
+        assert ElementTree.fromstring(drawn).tag == "{http://www.w3.org/2000/svg}svg"
+    assert {file.name for file in FOLDER.glob("*.svg")} == set(files)
 
 
 def test_no_json_lies_unused() -> None:
@@ -128,4 +155,4 @@ def test_a_figure_has_the_digits_that_it_shows(shown: str, value: object, is_rig
 def test_a_place_leads_through_lists_and_tables() -> None:
     """As names and numbers with slashes between them, since a name may have a dot."""
     assert value_at(RESULTS, "steady", "latency_ms/p99.9") == 4.0
-    assert value_at(RESULTS, "steady", "histogram/0/1") == 999
+    assert value_at(RESULTS, "steady", "histogram/0/1") == 1000

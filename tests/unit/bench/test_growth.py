@@ -4,7 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
-from bench.growth import begun, sizes_to, summed_up
+from bench.growth import begun, in_order, sizes_to, summed_up
 
 
 def test_sizes_grow_by_one_factor_up_to_the_last() -> None:
@@ -17,7 +17,8 @@ def test_sizes_grow_by_one_factor_up_to_the_last() -> None:
 
 def test_a_point_is_the_median_of_its_rounds() -> None:
     """With quartiles, so that two points can be told from noise."""
-    rounds = [{"serve": 90.0 + number, "valkey": 20.0, "calls_per_s": 1000.0, "a_call": 8.0} for number in range(5)]
+    others = {"valkey": 20.0, "calls_per_s": 1000.0, "a_call": 8.0}
+    rounds = [{"serve": 90.0 + number, **others} for number in range(5)]
 
     point = summed_up(rounds)
 
@@ -35,8 +36,16 @@ def test_a_run_adds_to_one_of_the_same_kind(tmp_path: Path) -> None:
     )
     vars(other).update(vars(one), rounds=3)
     first = begun(file, one)
-    first["points"]["sales"] = [{"of": 1}]
+    first |= {"points": {"sales": [{"of": 1}]}, "runs": {"sales": {"command": "a", "taken": "then"}}}
     file.write_text(json.dumps(first))
 
-    assert begun(file, one)["points"] == {"sales": [{"of": 1}]}
+    again = begun(file, one)
+    assert again["points"] == {"sales": [{"of": 1}]}
+    assert again["runs"]["sales"] == {"command": "a", "taken": "then"}
     assert begun(file, other)["points"] == {}
+    assert begun(file, other)["runs"] == {}
+
+
+def test_kinds_lie_in_the_order_of_a_whole_run() -> None:
+    """Whichever was measured first."""
+    assert list(in_order({"workers": [], "sales": []})) == ["sales", "workers"]

@@ -1,10 +1,10 @@
 """The benchmark of a storm: its ratios, and what a confirm counts that fails."""
 
-from bench.overload import STORM, USUAL, Measured, confirm_ratio, figures, goals_are_met
+from bench.overload import STORM, USUAL, MeasuredSlice, confirm_ratio, figures, goals_are_met
 
 
-def measured(goodput: float, latencies_ms: list[float], failed: int = 0) -> Measured:
-    return Measured(goodput, goodput, latencies_ms, ["UNAVAILABLE"] * failed, 100.0)
+def measured(goodput: float, latencies_ms: list[float], failed: int = 0) -> MeasuredSlice:
+    return MeasuredSlice(goodput, goodput, latencies_ms, ["UNAVAILABLE"] * failed, 100.0)
 
 
 def test_goals_are_of_goodput_and_of_the_p99_of_all_confirms() -> None:

@@ -18,6 +18,7 @@ from bench.own_cost import (
     requests,
     stream_messages,
 )
+from tests.unit.simulated_time import simulate_time
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -29,8 +30,9 @@ async def test_a_call_is_answered_as_its_case_says(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CASES)
-async def test_every_request_of_a_script_call_is_answered_alike(name: str) -> None:
+async def test_every_request_of_a_script_call_is_answered_alike(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first goes alone, and the others together."""
+    simulate_time(monkeypatch)
     answers = await asyncio.gather(*map(calls_of(**CASES[name]), requests()))
 
     found = [calls.ReserveResponse.FromString(raw) for raw in answers]

@@ -52,12 +52,13 @@ def test_results_are_taken_by_name_or_all(tmp_path: Path) -> None:
     for name in ("lone", "paired"):
         write_result(tmp_path / f"{name}.json", {"command": f"python -m bench.paired --json other/{name}.json", "x": 1})
 
-    take_results(tmp_path, docs, ["lone"])
+    take_results(tmp_path, docs, ["lone"], alone=True)
     assert list(read_results(docs)) == ["lone"]
 
-    take_results(tmp_path, docs, [])
+    take_results(tmp_path, docs, [], alone=False)
     assert list(read_results(docs)) == ["lone", "paired"]
     assert json.loads((docs / "lone.json").read_text()) == {
         "command": "python -m bench.paired --json bench/results/lone.json",
         "x": 1,
+        "alone": False,
     }

@@ -1,17 +1,14 @@
 """The count of what a token costs: the token's forms, a server that takes them, and the sum of what was counted."""
 
 import ctypes.util
-import subprocess
-import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 
 import pytest
-import uvloop
 
+from bench.counted_server import started
 from bench.header_forms import NEWEST_ENTRY, entering_table, huffman_coded, literal, not_coded
-from bench.machine import ROOT
-from bench.programs import ENVIRONMENT, ProgramFailed
+from bench.programs import ProgramFailed
 from bench.token_instructions import NONE, Case, by_function, call_each, connected, table
 
 NAME, VALUE = "authorization", "Bearer " + "e" * 420
@@ -36,16 +33,13 @@ totals: 912
 """
 
 
-@pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    """That of a server which checks tokens, not under valgrind."""
-    command = [sys.executable, "-m", "bench.counted_server", "--tokens", "--interval=0.004"]
-    with subprocess.Popen(command, cwd=ROOT, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            yield process.stdout.readline().strip()
-        finally:
-            process.kill()
+@pytest.fixture
+async def address() -> AsyncIterator[str]:
+    """That of a server which checks tokens, in this process and not under valgrind."""
+    servers, address = await started("127.0.0.1:0", tokens=True, interval_s=0.004)
+    yield address
+    for server in servers:
+        await server.stop(None)
 
 
 async def calls(address: str, case: Case) -> None:
@@ -57,7 +51,7 @@ async def calls(address: str, case: Case) -> None:
 
 
 @pytest.mark.parametrize("form", ["whole", "by number", "by Huffman's code"])
-def test_a_server_finds_the_token_in_each_form(address: str, form: str) -> None:
+async def test_a_server_finds_the_token_in_each_form(address: str, form: str) -> None:
     """It answers no call without one."""
     if form == "by Huffman's code" and not HAS_NGHTTP2:
         pytest.skip("h2load, and with it libnghttp2, is not installed")
@@ -66,13 +60,13 @@ def test_a_server_finds_the_token_in_each_form(address: str, form: str) -> None:
         Case(form, True, entering_table(VALUE), NEWEST_ENTRY) if form == "by number" else Case(form, True, whole, whole)
     )
 
-    uvloop.run(calls(address, case))
+    await calls(address, case)
 
 
-def test_a_call_that_fails_ends_the_count(address: str) -> None:
+async def test_a_call_that_fails_ends_the_count(address: str) -> None:
     """Else a server that refuses all would seem cheap."""
     with pytest.raises(ProgramFailed, match="16"):
-        uvloop.run(calls(address, Case(NONE, True)))
+        await calls(address, Case(NONE, True))
 
 
 def test_a_string_has_its_length_in_front() -> None:

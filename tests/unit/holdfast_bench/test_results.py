@@ -3,23 +3,23 @@
 from holdfast_bench.load import Ended, Report
 from holdfast_bench.results import GROWTH, began, histogram, merged, over_time, summary
 
-FIRST = Report(2, 1.0, [100.0, 200.0], ended=[Ended(10.2, 200.0, True), Ended(10.6, 100.0, True)])
-SECOND = Report(1, 1.0, [300.0], failed={"Unavailable": 1}, ended=[Ended(12.0, 300.0, True), Ended(12.1, 1.0, False)])
+FIRST = Report(2, 1.0, [100.0, 200.0], ended=[Ended(10.2, 200.0), Ended(10.6, 100.0)])
+SECOND = Report(1, 1.0, [300.0], ended=[Ended(12.1, 300.0)])
 
 
 def test_loads_that_ran_beside_each_other_are_one() -> None:
     """Rate and percentiles are of all calls, from the first that was sent to the last that ended."""
     both = merged([SECOND, FIRST])
 
-    assert (both.calls, both.failed, list(both.latencies_ms)) == (3, {"Unavailable": 1}, [100.0, 200.0, 300.0])
+    assert (both.calls, list(both.latencies_ms)) == (3, [100.0, 200.0, 300.0])
     assert (began(both.ended), round(both.seconds, 6)) == (10.0, 2.1)
 
 
-def test_figures_count_calls_by_code() -> None:
-    """Those that failed are calls, and have no latency."""
+def test_figures_are_of_all_calls() -> None:
+    """Each was answered, or there is no report."""
     figures = summary(merged([FIRST, SECOND]))
 
-    assert (figures["calls"], figures["codes"]) == (4, {"OK": 3, "Unavailable": 1})
+    assert (figures["calls"], figures["codes"]) == (3, {"OK": 3})
     assert figures["latency_ms"] == {"p50": 200.0, "p95": 300.0, "p99": 300.0, "p99.9": 300.0, "max": 300.0}
 
 
@@ -39,5 +39,5 @@ def test_time_goes_on_where_no_call_ends() -> None:
     """A stall is a gap in the figures, and not left out of them."""
     table = over_time(merged([FIRST, SECOND]).ended)
 
-    assert (table["ok"], table["failed"]) == ([1, 1, 0, 0, 1], [0, 0, 0, 0, 1])
+    assert table["ok"] == [1, 1, 0, 0, 1]
     assert table["p50_ms"] == [200.0, 100.0, None, None, 300.0]

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from holdfast_bench.load import Load
 from holdfast_bench.shapes import BadShape, all_shapes, find_shape, shape_from
 
 SOUND: dict[str, Any] = tomllib.loads("""
@@ -39,6 +40,17 @@ def test_a_shape_lasts_until_its_last_call() -> None:
     assert shape_from("waves", SOUND).seconds == 7
 
 
+def test_the_ramp_is_described_as_it_is_sent() -> None:
+    """The rate grows in whole steps of a second, so the last second is a step below the rate of the end."""
+    ramp = find_shape("ramp")
+    [stretch] = ramp.stretches
+    slope = Load("", "", 1, stretch.seconds, rate=stretch.rate, to_rate=stretch.to_rate).slope
+
+    last = stretch.rate + slope * (stretch.seconds - 1)
+    words = f"by {slope} calls a second, from {stretch.rate:g} to {last:,.0f}."
+    assert ramp.summary.endswith(words)
+
+
 def test_a_shape_can_be_scaled() -> None:
     """Times in proportion to the whole, callers and rates by a factor; at least one caller is left."""
     first, second = shape_from("waves", SOUND).scaled(0.01, seconds=3.5).stretches
@@ -63,7 +75,6 @@ def test_a_shape_can_be_scaled() -> None:
         (("load", 0, "callers"), 14, "callers above 10 must be a multiple of it"),
         (("load", 0, "to_rate"), 5, "to_rate needs rate"),
         (("load", 1, "rate"), float("nan"), "rate must be 1 to"),
-        (("most_failed",), 2, "most_failed must be 0 to 1"),
     ],
 )
 def test_what_is_wrong_is_named(path: tuple[Any, ...], value: object, why: str) -> None:

@@ -15,7 +15,7 @@ from inventory_service.settings import Settings
 from inventory_service.wiring import relay, serve
 from inventory_service.wiring.servers import redis_dependency
 from order_persister.__main__ import main as persister_main
-from order_persister.wiring import PERSIST
+from order_persister.wiring import persist
 
 BAD_DSNS = [
     "postgresql://localhost:abc/x",
@@ -199,7 +199,7 @@ def test_kafka_settings_that_contradict_each_other_end_a_process(
     """A password that is never sent, or a certificate that is never checked, is a mistake that no error would show."""
     for name, value in environment.items():
         monkeypatch.setenv(f"HOLDFAST_KAFKA_{name}", value)
-    code = process.run_command(relay.COMMAND if service == "inventory" else PERSIST, {})
+    code = process.run_command(relay.COMMAND if service == "inventory" else persist.COMMAND, {})
 
     line = capsys.readouterr().err
     assert (code, line.count("\n")) == (2, 1)

@@ -11,7 +11,7 @@ from typing import Any
 
 import grpc
 import pytest
-from google.rpc.error_details_pb2 import ErrorInfo
+from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 from holdfast.cli import reserve_many
 from holdfast.inventory.v1.error_reason_pb2 import ErrorReason
@@ -32,7 +32,7 @@ from holdfast.inventory.v1.reservation_pb2 import (
 )
 from rich.console import Console
 
-from tests.unit.clients.cli.command import interrupting_once, run, run_with, text_of, written
+from tests.unit.clients.cli.command import TOO_LONG_S, interrupting_once, run, run_with, text_of, written
 from tests.unit.clients.fake_inventory import FakeInventory, error_status
 from tests.waiting import eventually
 
@@ -45,6 +45,7 @@ ONE = ReserveRequest(
     reference="cart-7",
 )
 TWO = ReserveRequest(sale_id="bulbs", reservation_id="r-2", buyer_id="bob", lines=[Line(sku="bulb", quantity=1)])
+THREE = ReserveRequest(sale_id="lamps", reservation_id="r-3", buyer_id="cleo", lines=[Line(sku="lamp", quantity=1)])
 CSV = """sale_id,reservation_id,buyer_id,lines,hold_ttl,reference
 ,r-1,ada,lamp=2 shade=1,10m,cart-7
 
@@ -130,6 +131,8 @@ def test_standard_input_is_a_file_too(fake: FakeInventory) -> None:
 NOT_FOUND = failed(grpc.StatusCode.NOT_FOUND, ErrorReason.ERROR_REASON_SALE_NOT_FOUND)
 BAD = failed(grpc.StatusCode.PERMISSION_DENIED, ErrorReason.ERROR_REASON_SCOPE_MISSING)
 UNKNOWN = ReserveResult(status=Status(code=grpc.StatusCode.INTERNAL.value[0]))
+UNKNOWN_FOR_LONG = ReserveResult(status=UNKNOWN.status)
+UNKNOWN_FOR_LONG.status.details.add().Pack(RetryInfo(retry_delay=timedelta(seconds=TOO_LONG_S)))
 
 
 @pytest.mark.parametrize(
@@ -156,15 +159,12 @@ def test_the_exit_code_is_that_of_the_worst_result(
     fake: FakeInventory, file: Callable[[str], str], second: Any, line: str, summary: str, exit_code: int
 ) -> None:
     """One code for a script to look at; each line says for itself."""
+    fake.will_answer("BatchReserve", answering(held(ONE), second, held(THREE)), answering(UNKNOWN_FOR_LONG))
 
-    def answer(request: BatchReserveRequest) -> BatchReserveResponse:
-        """It is asked again about what could not be judged, and about no other."""
-        return answering(*(second if one.reservation_id == "r-2" else held(one) for one in request.requests))
+    done = run(fake, "reserve", "lamps", "--file", file(f"{CSV},r-3,cleo,lamp=1,,\n"))
 
-    fake.will_answer("BatchReserve", *[answer] * 9)
-
-    patience_s = "2" if second is UNKNOWN else "60"  # what is unknown is repeated until it ends
-    done = run(fake, "reserve", "lamps", "--file", file(f"{CSV},r-3,cleo,lamp=1,,\n"), "--timeout", patience_s)
+    is_repeated = second is UNKNOWN  # and of what could be judged nothing is
+    assert fake.asked[1:] == [BatchReserveRequest(requests=[TWO])] * is_repeated
 
     assert done.stdout.splitlines()[1] == line
     assert done.stderr == f"3 requests: {summary}\n"

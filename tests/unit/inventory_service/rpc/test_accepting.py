@@ -16,6 +16,7 @@ from holdfast.testing.failures import Failures
 
 from inventory_service.rpc.accepting import AcceptingServer
 from tests.http2_frames import START, call_headers, whole_call
+from tests.unit.simulated_time import simulate_time
 from tests.waiting import LONG_S, eventually
 
 HEADERS = (("x-request-id", "4711"),)
@@ -143,10 +144,11 @@ class Ended:
         raise OSError("broken")
 
 
-async def test_a_server_ends_with_what_has_ended_a_loop() -> None:
+async def test_a_server_ends_with_what_has_ended_a_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     """So its process does, and whatever supervises it starts another."""
     server: Any = build(Clock(None), Failures(), lambda _name, _request: None, 1, timedelta(days=1)).server
     server._servers = [Ended()]
+    simulate_time(monkeypatch)
 
     with pytest.raises(OSError, match="broken"):
         await asyncio.wait_for(server.watch(), LONG_S)

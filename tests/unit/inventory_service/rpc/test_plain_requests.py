@@ -53,6 +53,24 @@ def assert_is_parsed_alike(request: PlainRequest) -> None:
     assert in_bytes(reserve_arguments([plain], numbers, 9)) == in_bytes(reserve_arguments([general], numbers, 9))
 
 
+def test_a_script_call_has_each_sale_and_terms_once() -> None:
+    """Whatever comes between two requests that are alike."""
+    kinds = [("s", 1), ("s", 2), ("s", 1), ("other", 1), ("s", 1)]
+    asked = []
+    for sale_id, quantity in kinds:
+        message = ReserveRequest(
+            sale_id=sale_id, reservation_id="r", buyer_id="b", lines=[Line(sku="lamp", quantity=quantity)]
+        )
+        request = by_pattern(message.SerializeToString())
+        assert request is not None
+        asked.append(plain_reserve(request, "acme"))
+
+    _, terms_of, _, *rest = reserve_arguments(asked, {asked[0].sale: 1, asked[3].sale: 2}, 9)
+
+    assert terms_of == bytes([1, 2, 1, 3, 1])
+    assert rest[len(asked) :] == [1, b"- lamp=1", 1, b"- lamp=2", 2, b"- lamp=1"]
+
+
 def test_the_pattern_takes_the_usual_request() -> None:
     """As clients in every language serialize it; else the fast way would be taken by none."""
     requests = [usual(Random(seed)).SerializeToString() for seed in range(2000)]

@@ -1,7 +1,6 @@
 """How `restore` takes turns with other processes and with itself, and when a shard counts as opened."""
 
 import asyncio
-import time
 from contextlib import AbstractAsyncContextManager
 from typing import Any, cast
 
@@ -13,6 +12,7 @@ from inventory_service.service import audit, restore
 from inventory_service.service.audit import AuditResult
 from inventory_service.service.relay.load_slots import LoadSlots
 from inventory_service.service.relay.takeover import Attempt, Ending
+from tests.unit.simulated_time import simulate_time
 
 ROW = LedgerRow(0, 1, 1, 9, "b", 1, 9, "")
 CLOSED = ShardStatus(0, "redis", 1, 1, 5, "a", 5, "one before", "", "", 0)
@@ -55,9 +55,15 @@ class Installation:
         return False
 
     async def restore(self) -> int:
-        ports = cast(Any, self)
-        dependencies = restore.Dependencies(ports, ports, ports, ports, ports, self.lines.append, time.monotonic)
+        ports, now_s = cast(Any, self), asyncio.get_running_loop().time
+        dependencies = restore.Dependencies(ports, ports, ports, ports, ports, self.lines.append, now_s)
         return await restore.run(dependencies, restore.Options(len(self.found), None, ON_REQUEST, False, False))
+
+
+@pytest.fixture(autouse=True)
+async def no_time_is_spent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All that these tests wait for are timers."""
+    simulate_time(monkeypatch)
 
 
 @pytest.fixture(autouse=True)
@@ -72,26 +78,10 @@ def audits(monkeypatch: pytest.MonkeyPatch) -> list[AuditResult | str]:
     return found
 
 
-def count_no_halt(monkeypatch: pytest.MonkeyPatch, longest_s: float) -> None:
-    """Of each pause of this process the running loop's timers count so much at most: a busy machine may halt it."""
-    loop = asyncio.get_running_loop()
-    real = loop.time
-    read_at = now = real()
-
-    def steady() -> float:
-        nonlocal read_at, now
-        before, read_at = read_at, real()
-        now += min(read_at - before, longest_s)
-        return now
-
-    monkeypatch.setattr(loop, "time", steady)
-
-
 async def test_many_shards_are_loaded_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
     """The last of them waits for longer than a shard may stand still: its own time begins with its turn."""
     monkeypatch.setattr(restore, "STALL_S", 1.0)
     monkeypatch.setattr(restore, "WATCH_S", 0.01)
-    count_no_halt(monkeypatch, longest_s=0.3)
     installation = Installation(shards=8, load_s=0.15)
 
     code = await installation.restore()
@@ -142,7 +132,6 @@ async def test_a_slow_audit_gives_no_shard_up(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(audit, "audit_shard", slow_audit)
     monkeypatch.setattr(restore, "STALL_S", 0.2)
     monkeypatch.setattr(restore, "WATCH_S", 0.01)
-    count_no_halt(monkeypatch, longest_s=0.05)
 
     installation = Installation(shards=1)
 

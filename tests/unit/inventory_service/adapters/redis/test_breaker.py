@@ -202,10 +202,10 @@ async def test_a_loop_that_is_blocked_makes_no_reply_late(
         redis.answers.set()
         connections = connections_to(redis.url, size=1, breaker=breaker)
         await echo(connections, "before")
-        for _ in range(3):
+        for _ in range(2):
             call = asyncio.ensure_future(echo(connections, "meanwhile"))
             await asyncio.sleep(0)
-            time.sleep(0.3)  # noqa: ASYNC251  (three times as long as a reply may take here)
+            time.sleep(0.15)  # noqa: ASYNC251  (longer than a reply may take here)
             await call
 
         assert not state.is_open

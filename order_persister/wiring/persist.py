@@ -1,13 +1,10 @@
-"""Builds the persister's two processes from settings: `persist` and `migrate`."""
+"""Builds `persist`, which applies every commit to the ledger and publishes the results."""
 
 import asyncio
 import gc
-import json
 import os
-import sys
 import time
 from functools import partial
-from typing import Annotated
 
 import faust
 import structlog
@@ -25,7 +22,7 @@ from holdfast_runtime.kafka import (
 )
 from holdfast_runtime.kafka_probe import kafka_dependency
 from holdfast_runtime.postgres import postgres_dependency
-from holdfast_runtime.process import EXIT_UNEXPECTED, Command, JsonOption
+from holdfast_runtime.process import EXIT_UNEXPECTED, Command
 from holdfast_runtime.retry import Retrier
 from holdfast_runtime.settings import KAFKA, LOGGING, POSTGRES, BadSettings, SharedSettings
 from holdfast_runtime.signals import signals
@@ -41,8 +38,7 @@ from order_persister.adapters.kafka.agent import (
 from order_persister.adapters.kafka.partitions import Partitions
 from order_persister.adapters.kafka.producer import Sender, partitions_of
 from order_persister.adapters.kafka.topic_reset import restart_if_topic_was_reset
-from order_persister.adapters.ledger.migrator import migrate, migrations
-from order_persister.adapters.ledger.postgres import Database, postgres_errors
+from order_persister.adapters.ledger.postgres import Database
 from order_persister.adapters.ledger.queries import ledger_queries
 from order_persister.adapters.ledger.transaction import PostgresLedger
 from order_persister.adapters.ledger.unpublished import Unpublished
@@ -52,7 +48,6 @@ from order_persister.service.apply import LedgerWriter
 from order_persister.service.publisher import Publisher
 from order_persister.service.replay import Replayer
 
-EXIT_NOT_MIGRATED = 2
 # Faust's stop waits for the current batch, which may itself wait for Postgres, and may hang after an outage of Kafka.
 # Nothing is lost by ending the process before that: the next persister repeats the batch.
 STOP_S = 5.0
@@ -63,20 +58,6 @@ PUBLISH_INTERVAL_S = 1.0  # of what is due without a batch
 PARTITIONS_CHECK_INTERVAL_S = 2.0
 
 log = structlog.get_logger()
-
-
-async def run_migrate(settings: SharedSettings, as_json: Annotated[bool, JsonOption()] = False) -> int:
-    """Run the migrations that have not run; several processes may do so at once."""
-    try:
-        with postgres_errors():
-            ran = await migrate(settings.postgres_dsn)
-    except TransientError as error:
-        print(f"Postgres cannot be used: {error}; start it, or set HOLDFAST_POSTGRES_DSN", file=sys.stderr)
-        return EXIT_NOT_MIGRATED
-    log.info("migrated", ran=ran)
-    if as_json:
-        print(json.dumps({"ran": ran, "tables_of": migrations()[-1].name}))
-    return 0
 
 
 async def run_persist(settings: SharedSettings) -> int:
@@ -184,7 +165,7 @@ async def _stop(app: faust.App) -> None:
         os._exit(0)
 
 
-PERSIST = Command(
+COMMAND = Command(
     name="persist",
     purpose="apply every commit to the ledger once and publish the results, until SIGTERM or SIGINT",
     dependencies=(postgres_dependency, kafka_dependency),
@@ -195,12 +176,3 @@ PERSIST = Command(
     run=run_persist,
     kind=SharedSettings,
 )
-MIGRATE = Command(
-    name="migrate",
-    purpose="bring the ledger's tables up to date; safe to run again, and from many processes at once",
-    dependencies=(postgres_dependency,),
-    settings=(*POSTGRES, "start_wait_s", *LOGGING),
-    run=run_migrate,
-    kind=SharedSettings,
-)
-COMMANDS = (PERSIST, MIGRATE)

@@ -1,0 +1,1 @@
+"""Builds the processes, and declares their commands."""
