@@ -18,7 +18,8 @@ from typing import Any
 from holdfast_embedded.process import spawn
 from holdfast_embedded.valkey import Valkey
 
-from inventory_service.adapters.redis import connections, shards
+from inventory_service.adapters.redis import connecting, shards
+from inventory_service.adapters.redis.connectors import connections_to
 from inventory_service.adapters.redis.keys import shard_keys
 from inventory_service.adapters.redis.scripts import RedisScripts
 from inventory_service.adapters.redis.stock import RedisStock
@@ -62,7 +63,7 @@ class CountedValkey(Valkey):
 
 async def open_stock(valkey: Valkey) -> RedisStock:
     """The stock, on a shard as a take-over leaves it."""
-    pool = connections.RedisConnections(valkey.address, size=1)
+    pool = connections_to(valkey.address, size=1)
     identity = (await shards.RedisShards(pool).status(0)).identity
     meta: dict[str, Any] = {"shards": 1, "epoch": 1, "seq": 0, "hash": "", "time": 0, "owner": identity, "format": 1}
     meta |= {"trim_seq": 0, "trim_hash": "", "settled_epoch": 0, "settled_seq": 0}
@@ -102,7 +103,7 @@ async def count_calls(valkey: CountedValkey, stock: RedisStock, kind: str, size:
 
 async def count_all() -> dict[str, int]:
     """What each kind of call takes."""
-    connections.CONNECT_S = 60.0
+    connecting.CONNECT_S = 60.0
     with tempfile.TemporaryDirectory() as folder:
         valkey = CountedValkey(Path(folder))
         valkey.start(deadline_s=120.0)

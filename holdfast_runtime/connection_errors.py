@@ -29,6 +29,7 @@ class Cause(Enum):
     USER = "user and password"
     PROTOCOL = "TLS or not"
     MECHANISM = "the SASL mechanism"
+    COMMAND = "a command that the server must have"
 
 
 class ConnectionRejected(Exception):

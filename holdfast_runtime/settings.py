@@ -38,8 +38,8 @@ def _checked_kafka_prefix(value: str) -> str:
 
 
 def _checked_redis_url(value: str) -> str:
-    if not re.fullmatch(r"(redis|rediss|unix)://\S+", value):
-        raise ValueError("must be a URL that starts with redis://, rediss:// or unix://")
+    if not re.fullmatch(r"(rediss?(\+sentinel)?|unix)://\S+", value):
+        raise ValueError("must be a URL that starts with redis://, rediss:// or unix://, or redis+sentinel://")
     return _checked_user(value)
 
 
@@ -60,7 +60,7 @@ def _checked_user(url: str) -> str:
 
     The address ends at the first `/`, `?` or `#`, though a password may have one.
     """
-    parts = re.fullmatch(r"\w+://([^/?#]*)([^?#]*)(\??[^#]*)(#?.*)", url, re.DOTALL)
+    parts = re.fullmatch(r"[\w+]+://([^/?#]*)([^?#]*)(\??[^#]*)(#?.*)", url, re.DOTALL)
     assert parts is not None, "the beginning was checked"
     authority, path, query, fragment = parts.groups()
     is_cut = "@" in path or ("@" in query and not re.match(r"\?\w+=", query))

@@ -15,6 +15,18 @@ class Settings(SharedSettings):
     """The settings of all processes of the inventory service; each field is one HOLDFAST_ variable."""
 
     redis_url: RedisUrl = Field("redis://127.0.0.1:6379/0", repr=False, description="Redis, a URL")
+    redis_wait: int = Field(
+        0,
+        ge=0,
+        description="replicas of Redis that must have a change before its caller hears of it; fewer in time:"
+        " OUTCOME_UNKNOWN",
+    )
+    redis_wait_aof: int = Field(
+        0,
+        ge=0,
+        description="replicas that must have it on disk, in the same way: Redis 7.2 or later, or Valkey",
+    )
+    redis_wait_ms: int = Field(500, ge=1, le=60_000, description="milliseconds for which to wait for these replicas")
     listen: Address = Field(
         "127.0.0.1:50051", description="the address for gRPC calls, host:port; port 0: a free one, see the log"
     )
@@ -139,6 +151,8 @@ class Settings(SharedSettings):
         for name in TOKEN_RULES if not self.has_token_keys else ():
             if name in self.model_fields_set and getattr(self, name) != Settings.model_fields[name].default:
                 yield f"{PREFIX}{name.upper()}: has no use without HOLDFAST_AUTH_SECRET_FILE or HOLDFAST_AUTH_JWKS_FILE"
+        if self.redis_wait and self.redis_wait_aof:
+            yield "HOLDFAST_REDIS_WAIT: has no use with HOLDFAST_REDIS_WAIT_AOF, which waits for the same and the disk"
         if self.insecure == "true" and self.authenticates:
             yield "HOLDFAST_INSECURE: has no use where tokens or client certificates say who calls"
 

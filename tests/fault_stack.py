@@ -48,6 +48,11 @@ class FaultStack:
         """The ledger's address."""
         return self.running.addresses.postgres_dsn
 
+    @property
+    def redis_url(self) -> str:
+        """The address of the Redis that takes writes."""
+        return self.running.addresses.redis_url
+
     async def open_sale(self, units: int, hold_ttl: timedelta = HOLD_TTL) -> str:
         """Make a sale of its own name."""
         sale_id = f"sale-{next(_sale_numbers)}"
@@ -124,7 +129,7 @@ class FaultStack:
     @asynccontextmanager
     async def redis(self) -> AsyncIterator[Redis]:
         """A connection of the test's own."""
-        async with Redis.from_url(self.running.addresses.redis_url, decode_responses=True) as redis:
+        async with Redis.from_url(self.redis_url, decode_responses=True) as redis:
             yield redis
 
     async def meta(self, shard: int) -> dict[str, str]:

@@ -22,7 +22,7 @@ from prometheus_client import CollectorRegistry
 from holdfast_runtime.instruments import Instruments
 from holdfast_runtime.retry import Outages
 from inventory_service.adapters.ledger.pool import LedgerPool
-from inventory_service.adapters.redis.connections import RedisConnections
+from inventory_service.adapters.redis.connectors import connections_to
 from inventory_service.adapters.redis.shards import RedisShards
 from inventory_service.domain.heads import ObservedHeads
 from inventory_service.metrics import FileMetrics
@@ -88,7 +88,7 @@ async def until_judged(call: Callable[[], Awaitable[Answer]]) -> Answer:
 
 async def open_shards(redis_url: str, shards: int = SHARDS, epoch: int = 1, *, also_serving: bool = False) -> None:
     """Open blank shards as `init` would, or those of a restarted Redis as a take-over would, were there a ledger."""
-    connections = RedisConnections(redis_url)
+    connections = connections_to(redis_url)
     store = RedisShards(connections)
     for shard in range(shards):
         takeover = await store.begin_takeover(shard, "test", epoch - 1, also_serving)

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 
 from inventory_service.adapters.kafka.runs import runs_from_commits
 from inventory_service.adapters.redis.connections import RedisConnections
+from inventory_service.adapters.redis.connectors import connections_to
 from inventory_service.adapters.redis.outbox import RedisOutbox
 from inventory_service.domain.shards import CommitId
 from order_persister.adapters.ledger.postgres import Database
@@ -37,7 +38,7 @@ async def booking_outbox(redis_url: str, dsn: str, shards: int) -> AsyncIterator
     """Open the shards in the ledger, with nothing booked yet."""
     async with connected(dsn) as db:
         await ledgers.open_shards(db, range(shards), of=shards)
-    connections, database = RedisConnections(redis_url), Database(dsn)
+    connections, database = connections_to(redis_url), Database(dsn)
     yield OutboxBooking(connections, database, shards)
     await database.close()
     await connections.close()

@@ -4,13 +4,16 @@ import contextlib
 import socket
 import ssl
 from typing import Any, cast
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
+from redis.sentinel import Sentinel
 
 DEADLINE_S = 5.0
+SENTINEL_PORT = 26379
 SILENCE_S = 1.0  # after which a server is taken for one with TLS, which waits for its client to speak
 # The one key that is repeated here, for the stack shares no code with the services: the state of a shard.
 META = "holdfast:{{{shard}}}:meta"
@@ -87,4 +90,34 @@ def connect(address: str) -> socket.socket:
 
 def redis_client(url: str) -> Redis:
     """Return a client with a short time-out that never retries."""
-    return Redis.from_url(url, decode_responses=True, retry=Retry(NoBackoff(), 0), socket_timeout=DEADLINE_S)
+    options: dict[str, Any] = {"decode_responses": True, "retry": Retry(NoBackoff(), 0), "socket_timeout": DEADLINE_S}
+    return of_sentinels(url, options) if "+sentinel:" in url else Redis.from_url(url, **options)
+
+
+def of_sentinels(url: str, options: dict[str, Any]) -> Redis:
+    """Return a client of the primary that the Sentinels of a redis+sentinel:// URL name."""
+    parts = urlsplit(url)
+    query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+    user, _, hosts = parts.netloc.rpartition("@")
+    name, _, password = user.partition(":")
+    tls: dict[str, Any] = {name: value for name, value in query.items() if name.startswith("ssl_")}
+    if parts.scheme.startswith("rediss"):
+        tls["ssl"] = True
+    sentinel = Sentinel(  # type: ignore[no-untyped-call]
+        [sentinel_address(each) for each in hosts.split(",")],
+        sentinel_kwargs={
+            "username": query.get("sentinel_user"),
+            "password": query.get("sentinel_password"),
+            "socket_timeout": DEADLINE_S,
+            **tls,
+        },
+    )
+    own = {"db": int(query.get("db", 0)), "username": unquote(name) or None, "password": unquote(password) or None}
+    primary = sentinel.master_for(parts.path.strip("/"), **options, **own, **tls)  # type: ignore[no-untyped-call]
+    return cast(Redis, primary)
+
+
+def sentinel_address(text: str) -> tuple[str, int]:
+    """Return host and port of one Sentinel, whose port may be left out."""
+    parts = urlsplit(f"//{text}")
+    return str(parts.hostname), parts.port or SENTINEL_PORT

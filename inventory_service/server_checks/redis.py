@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from inventory_service.server_checks.failover import Failover
 from inventory_service.server_checks.results import UNKNOWN_VALUE, CheckResult, Level, ok_or_fail
 
 SERVER = "Redis"
@@ -32,11 +33,10 @@ class RedisConfig(NamedTuple):
     missing_rights: str  # why this user may not run the scripts; '' if it may
 
 
-def judge_redis(config: RedisConfig, memory_share: float, failover_s: float) -> list[CheckResult]:
+def judge_redis(config: RedisConfig, memory_share: float, failover: Failover) -> list[CheckResult]:
     """One result a setting, the most basic first.
 
-    `memory_share` is the share of `maxmemory` above which Reserve fails with LEDGER_BEHIND, `failover_s` the time after
-    which a replica may be promoted.
+    `memory_share` is the share of `maxmemory` above which Reserve fails with LEDGER_BEHIND.
     """
     return [
         _version(config),
@@ -47,7 +47,7 @@ def judge_redis(config: RedisConfig, memory_share: float, failover_s: float) -> 
         _eviction(config),
         _memory(config, memory_share),
         _role(config),
-        _replicas(config, failover_s),
+        _replicas(config, failover),
         _backlog(config),
         _cluster(config),
     ]
@@ -157,7 +157,7 @@ def _role(config: RedisConfig) -> CheckResult:
     return ok_or_fail(SERVER, "role", role, off, "it is the one that takes writes", change)
 
 
-def _replicas(config: RedisConfig, failover_s: float) -> CheckResult:
+def _replicas(config: RedisConfig, failover: Failover) -> CheckResult:
     """A maximal lag of 0 turns the minimum off, whatever it is."""
     least, lag = _setting(config, "min-replicas-to-write"), _setting(config, "min-replicas-max-lag")
     replicas = _replica_count(config)
@@ -167,12 +167,12 @@ def _replicas(config: RedisConfig, failover_s: float) -> CheckResult:
     if least is None or lag is None:  # INFO counts the good replicas only where a minimum is in force
         least, lag = ("1 or more", "1 or more") if "min_slaves_good_slaves" in config.info else ("0", UNKNOWN_VALUE)
     shown = f"{least}, with {replicas} {'replica' if replicas == 1 else 'replicas'} and a maximal lag of {lag} s"
-    off, change = _replicas_off(config, least, lag, failover_s)
+    off, change = _replicas_off(config, least, lag, failover)
     kept = f"a primary that was cut off stops within {lag} s; a failover that lost anything is found out, and stops"
     return ok_or_fail(SERVER, "min-replicas-to-write", shown, off, f"{kept} the shards", change)
 
 
-def _replicas_off(config: RedisConfig, least: str, lag: str, failover_s: float) -> tuple[str, str]:
+def _replicas_off(config: RedisConfig, least: str, lag: str, failover: Failover) -> tuple[str, str]:
     """What is wrong with the minimum or the lag, and how to change it; '' if nothing is."""
     sooner = _change(config, "min-replicas-max-lag", RECOMMENDED_LAG_S)
     if least == "0" or lag == "0":
@@ -180,8 +180,8 @@ def _replicas_off(config: RedisConfig, least: str, lag: str, failover_s: float) 
         return off, _change(config, "min-replicas-to-write", "1") if lag != "0" else sooner
     if config.info.get("min_slaves_good_slaves") == "0" or (least.isdigit() and _replica_count(config) < int(least)):
         return "too few replicas are there: Redis refuses every write", "start its replicas"
-    if lag.isdigit() and int(lag) >= failover_s:
-        promoted = f"a replica may be promoted after {failover_s:g} s (HOLDFAST_REDIS_FAILOVER_S)"
+    if lag.isdigit() and int(lag) >= failover.after_s:
+        promoted = f"a replica may be promoted after {failover.after_s:g} s ({failover.setting})"
         return f"{promoted}, and until a primary that was cut off stops, what it acknowledges is lost", sooner
     return "", ""
 

@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from inventory_service.adapters.redis.breaker import RedisBreaker
 from inventory_service.adapters.redis.connections import RedisConnections, Renewal
+from inventory_service.adapters.redis.connectors import connector_to
 from inventory_service.adapters.redis.probe import probe_serving
 from inventory_service.domain.circuit_breaker import CircuitBreaker
 from inventory_service.metrics import BreakerMetrics
@@ -30,11 +31,11 @@ class StoreBreaker(NamedTuple):
 
 def store_breaker(redis_url: str, registry: CollectorRegistry) -> StoreBreaker:
     """The breaker of one Redis."""
-    breaker = CircuitBreaker()
-    redis = RedisBreaker(breaker, partial(probe_serving, redis_url))
+    breaker, connector = CircuitBreaker(), connector_to(redis_url)
+    redis = RedisBreaker(breaker, partial(probe_serving, connector))
     renewal, changed = Renewal(), asyncio.Event()
     breaker.on_change += [_Log(breaker).changed, BreakerMetrics(registry, breaker).changed, changed.set]
-    return StoreBreaker(breaker, redis, lambda size: RedisConnections(redis_url, size, renewal, breaker=redis), changed)
+    return StoreBreaker(breaker, redis, lambda size: RedisConnections(connector, size, renewal, redis), changed)
 
 
 class _Log:

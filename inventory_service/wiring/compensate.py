@@ -10,7 +10,7 @@ from holdfast_runtime.settings import KAFKA, LOGGING, POSTGRES
 from holdfast_runtime.signals import run_until_signal
 from inventory_service import metrics
 from inventory_service.adapters.kafka.compensations import KafkaCompensations
-from inventory_service.adapters.redis.connections import RedisConnections
+from inventory_service.adapters.redis.connectors import connections_to
 from inventory_service.adapters.redis.scripts import RedisScripts
 from inventory_service.adapters.redis.stock import RedisStock
 from inventory_service.domain.heads import ObservedHeads
@@ -26,7 +26,7 @@ async def compensate(settings: Settings) -> int:
     """Carry out compensations until a signal."""
     instruments = serve_instruments(settings, [make(settings) for make in COMMAND.dependencies])
     scripts = RedisScripts(
-        RedisConnections(settings.redis_url), ObservedHeads(), max_clock_ahead_s=settings.max_clock_ahead_s
+        connections_to(settings.redis_url), ObservedHeads(), max_clock_ahead_s=settings.max_clock_ahead_s
     )
     dependencies = compensator.Dependencies(
         compensations=KafkaCompensations(kafka_config(settings), settings.kafka_session_timeout_s),

@@ -10,7 +10,7 @@ from holdfast_runtime.signals import run_unless_signalled
 from inventory_service.server_checks import doctor
 from inventory_service.settings import Settings
 from inventory_service.wiring.server_checks import checks_after_probe
-from inventory_service.wiring.servers import REDIS, redis_dependency
+from inventory_service.wiring.servers import REDIS, REPLICA_WAIT, redis_dependency
 
 
 async def check_servers(
@@ -30,6 +30,7 @@ COMMAND = Command(
     settings=(
         *(
             *REDIS,
+            *REPLICA_WAIT[:2],
             *POSTGRES,
             *KAFKA,
             "kafka_session_timeout_s",

@@ -14,7 +14,8 @@ from holdfast_runtime.signals import run_unless_signalled
 from inventory_service.adapters.kafka.commit_offsets import KafkaCommitOffsets
 from inventory_service.adapters.ledger.pool import LedgerPool
 from inventory_service.adapters.ledger.shards import LedgerShards
-from inventory_service.adapters.redis.connections import RedisConnections, Renewal
+from inventory_service.adapters.redis.connections import Renewal
+from inventory_service.adapters.redis.connectors import connections_to
 from inventory_service.adapters.redis.outbox import RedisOutbox
 from inventory_service.adapters.redis.shards import RedisShards
 from inventory_service.service import init
@@ -39,7 +40,7 @@ async def open_shards(
 ) -> int:
     """Open the shards of an empty Redis and ledger."""
     renewal = Renewal()
-    connections = RedisConnections(settings.redis_url, renewal=renewal)
+    connections = connections_to(settings.redis_url, renewal=renewal)
     pool = LedgerPool(settings.postgres_dsn)
     shards, ledger = RedisShards(connections), LedgerShards(pool)
     offsets = KafkaCommitOffsets(kafka_config(settings))

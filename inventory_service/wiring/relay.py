@@ -22,7 +22,8 @@ from inventory_service.adapters.ledger.pool import LedgerPool
 from inventory_service.adapters.ledger.shards import LedgerShards
 from inventory_service.adapters.ledger.snapshots import PostgresSnapshots
 from inventory_service.adapters.redis.blocked_buyers import RedisBlockedCopies
-from inventory_service.adapters.redis.connections import RedisConnections, Renewal
+from inventory_service.adapters.redis.connections import Renewal
+from inventory_service.adapters.redis.connectors import connections_to
 from inventory_service.adapters.redis.outbox import RedisOutbox
 from inventory_service.adapters.redis.scripts import RedisScripts
 from inventory_service.adapters.redis.shards import RedisShards
@@ -58,7 +59,7 @@ async def run_relay(settings: Settings) -> int:
     gauges, retrier = metrics.RelayMetrics(instruments.registry), instruments.retrier(ServerUnavailable)
     renewal = Renewal()
     dependencies = relay_dependencies(settings, renewal, ledger, commits, offsets, gauges, retrier)
-    sales = RedisSaleReader(RedisConnections(settings.redis_url, size=1, renewal=renewal))
+    sales = RedisSaleReader(connections_to(settings.redis_url, size=1, renewal=renewal))
     drift = DriftWatch(settings.shards, sales, PostgresSnapshots(ledger), gauges, time.time)
 
     async def work() -> None:
@@ -83,10 +84,10 @@ def relay_dependencies(
 ) -> relay.Dependencies:
     """The dependencies of a relay; no connection is made yet."""
     url, heads, rows = settings.redis_url, ObservedHeads(), LedgerShards(ledger)
-    shards = RedisShards(RedisConnections(url, renewal=renewal), heads)
+    shards = RedisShards(connections_to(url, renewal=renewal), heads)
     # The reader of each shard blocks a connection.
-    outbox = RedisOutbox(RedisConnections(url, size=2 * settings.shards, renewal=renewal))
-    scripts = RedisScripts(RedisConnections(url, renewal=renewal), heads, max_clock_ahead_s=settings.max_clock_ahead_s)
+    outbox = RedisOutbox(connections_to(url, size=2 * settings.shards, renewal=renewal))
+    scripts = RedisScripts(connections_to(url, renewal=renewal), heads, max_clock_ahead_s=settings.max_clock_ahead_s)
     progress = ProgressWriter(_log_load, time.monotonic, LOG_S)
     return relay.Dependencies(
         outbox=outbox,

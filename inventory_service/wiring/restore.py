@@ -18,7 +18,8 @@ from holdfast_runtime.signals import run_unless_signalled
 from inventory_service.adapters.kafka.commit_offsets import KafkaCommitOffsets
 from inventory_service.adapters.ledger.pool import LedgerPool
 from inventory_service.adapters.ledger.shards import LedgerShards
-from inventory_service.adapters.redis.connections import RedisConnections, Renewal
+from inventory_service.adapters.redis.connections import Renewal
+from inventory_service.adapters.redis.connectors import connections_to
 from inventory_service.adapters.redis.outbox import RedisOutbox
 from inventory_service.adapters.redis.shards import RedisShards
 from inventory_service.domain.restore import ON_REQUEST
@@ -79,7 +80,7 @@ async def _restore_if_reached(settings: Settings, offsets: KafkaCommitOffsets, o
 async def _restore(settings: Settings, offsets: KafkaCommitOffsets, options: restore.Options) -> int:
     await check_all_shard_counts(settings)
     renewal, ledger = Renewal(), LedgerPool(settings.postgres_dsn)
-    connections = RedisConnections(settings.redis_url, renewal=renewal)
+    connections = connections_to(settings.redis_url, renewal=renewal)
     shards = RedisShards(connections)
     progress = ProgressWriter(lambda line: print(line, file=sys.stderr), time.monotonic, PROGRESS_S)
     dependencies = restore.Dependencies(

@@ -30,7 +30,7 @@ from inventory_service.adapters.ledger.revocations import LedgerRevocations
 from inventory_service.adapters.ledger.sale_snapshots import PostgresSaleSnapshots
 from inventory_service.adapters.ledger.shards import LedgerShards
 from inventory_service.adapters.redis.blocked_buyers import RedisBlockedCopies
-from inventory_service.adapters.redis.connections import RedisConnections
+from inventory_service.adapters.redis.connectors import connections_to
 from inventory_service.adapters.redis.memory import RedisMemory
 from inventory_service.adapters.redis.revocations import RedisRevocations
 from inventory_service.adapters.redis.scripts import RedisScripts
@@ -71,7 +71,14 @@ from inventory_service.wiring.breaker import MakePool, store_breaker
 from inventory_service.wiring.listening import listen
 from inventory_service.wiring.rate import caller_rate
 from inventory_service.wiring.server_checks import checks
-from inventory_service.wiring.servers import REDIS, check_all_shard_counts, redis_dependency, shard_counts_checked
+from inventory_service.wiring.servers import (
+    REDIS,
+    REPLICA_WAIT,
+    check_all_shard_counts,
+    replica_wait,
+    shard_counts_checked,
+    waiting_redis_dependency,
+)
 from inventory_service.wiring.store_probe import store_probe
 from inventory_service.wiring.tls import PLAINTEXT, Tls, tls_of
 from inventory_service.wiring.workers import WorkerOption, WorkersOption, supervise
@@ -117,7 +124,7 @@ async def serve_here(settings: Settings, worker: int | None = None) -> int:
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
     server_checks = checks(settings)
-    instruments = serve_instruments(settings, [redis_dependency(settings)])  # reservations need no ledger
+    instruments = serve_instruments(settings, [waiting_redis_dependency(settings)])  # reservations need no ledger
     ledger = LedgerPool(settings.postgres_dsn, LEDGER_CONNECTIONS)
     lost_commits = lost_commits_watch(settings, instruments, ledger)
     heads = ObservedHeads(lost_commits.epoch_changed)
@@ -185,7 +192,8 @@ def build_server(
     connections = breaker.pools
 
     def own_scripts() -> RedisScripts:
-        return RedisScripts(connections(settings.shards), heads, max_clock_ahead_s=settings.max_clock_ahead_s)
+        pool = connections(settings.shards)
+        return RedisScripts(pool, heads, max_clock_ahead_s=settings.max_clock_ahead_s, wait=replica_wait(settings))
 
     scripts = own_scripts()
     store = RedisStock(scripts, settings.shards, settings.outbox_limit, batched=own_scripts())
@@ -244,7 +252,7 @@ def now_ms() -> int:
 def token_revocations(settings: Settings, instruments: Instruments, ledger: LedgerPool) -> TokenRevocations:
     """The revocations of tokens, which use Redis by connections of their own."""
     revocation_metrics = metrics.RevocationMetrics(instruments.registry)
-    stream = RedisRevocations(RedisConnections(settings.redis_url, size=2))
+    stream = RedisRevocations(connections_to(settings.redis_url, size=2))
     bulkhead = Bulkhead(FOR_REVOCATIONS, limit_s=LEDGER_S)
     known = Revocations()
     revocation_metrics.show_known(lambda: len(known))
@@ -281,7 +289,7 @@ def _watches(
 
 def lost_commits_watch(settings: Settings, instruments: Instruments, ledger: LedgerPool) -> LostCommitsWatch:
     """The watch for commits that a take-over did not find; it connects to Redis when an epoch changes."""
-    shards = RedisShards(RedisConnections(settings.redis_url, size=1))
+    shards = RedisShards(connections_to(settings.redis_url, size=1))
     counter = metrics.LostCommitMetrics(instruments.registry, settings.shards)
     return LostCommitsWatch(shards, LedgerShards(ledger), counter.count, log)
 
@@ -289,9 +297,9 @@ def lost_commits_watch(settings: Settings, instruments: Instruments, ledger: Led
 COMMAND = Command(
     name="serve",
     purpose="serve calls",
-    dependencies=(redis_dependency, postgres_dependency),
+    dependencies=(waiting_redis_dependency, postgres_dependency),
     settings=(
-        *(*REDIS, *POSTGRES, *KAFKA, "kafka_session_timeout_s", "shards", "listen", "share_port"),
+        *(*REDIS, *REPLICA_WAIT, *POSTGRES, *KAFKA, "kafka_session_timeout_s", "shards", "listen", "share_port"),
         *("workers", "listeners", *TLS_FILES, "metrics_listen", "rate_per_s", "rate_burst"),
         *("queue_limit", "outbox_limit", "memory_share", "max_clock_ahead_s", "redis_failover_s", "drain_s"),
         *(*TOKENS, "insecure", "start_wait_s", *LOGGING),

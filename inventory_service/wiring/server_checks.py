@@ -11,11 +11,19 @@ from inventory_service.adapters.kafka.server_config import KafkaServerConfig
 from inventory_service.adapters.ledger.pool import LedgerPool
 from inventory_service.adapters.ledger.server_config import LedgerServerConfig
 from inventory_service.adapters.ledger.shards import LedgerShards
-from inventory_service.adapters.redis.connections import RedisConnections
+from inventory_service.adapters.redis.connectors import connections_to
+from inventory_service.adapters.redis.sentinel import ask_all, is_sentinel_url
 from inventory_service.adapters.redis.server_config import RedisServerConfig
 from inventory_service.adapters.redis.shards import RedisShards
-from inventory_service.domain.shards import LedgerUnavailable, ServerUnavailable
+from inventory_service.domain.shards import LedgerUnavailable, RedisUnavailable, ServerUnavailable
 from inventory_service.server_checks.clocks import judge_clock, judge_shard_time
+from inventory_service.server_checks.failover import (
+    Failover,
+    SentinelAnswer,
+    failover_of,
+    judge_replica_wait,
+    judge_sentinels,
+)
 from inventory_service.server_checks.kafka import Expected, RequiredTopic, judge_kafka
 from inventory_service.server_checks.postgres import judge_postgres
 from inventory_service.server_checks.redis import judge_redis
@@ -23,6 +31,7 @@ from inventory_service.server_checks.results import CheckResult
 from inventory_service.server_checks.run import Check
 from inventory_service.server_checks.shards import judge_frozen, judge_losses, judge_quarantined, judge_shards
 from inventory_service.settings import Settings
+from inventory_service.wiring.servers import replica_waits
 
 # A lost record of commits, orders or sales may be lost data: facts are never re-sent, commits only while they are in
 # the outbox. Progress and compensations are re-sent until they take effect.
@@ -72,11 +81,15 @@ def _after_probe(check: Check, dependency: Dependency, wait_s: float, limit: str
 
 
 async def check_redis(settings: Settings) -> Sequence[CheckResult]:
-    connections = RedisConnections(settings.redis_url, size=1, may_be_replica=True)
+    connections = connections_to(settings.redis_url, size=1, may_be_replica=True)
     shards = RedisShards(connections)
+    sentinels = await _ask_sentinels(settings.redis_url) if is_sentinel_url(settings.redis_url) else []
+    failover = failover_of(sentinels) or Failover(settings.redis_failover_s, "HOLDFAST_REDIS_FAILOVER_S")
     try:
         config, clock = await RedisServerConfig(connections).ask()
-        found = judge_redis(config, settings.memory_share, settings.redis_failover_s)
+        found = judge_sentinels(sentinels) if sentinels else []
+        found += judge_redis(config, settings.memory_share, failover)
+        found += [judge_replica_wait(wait.replicas, wait.setting, config.info) for wait in replica_waits(settings)]
         found.append(judge_clock("Redis", clock))
         if not config.cluster and not config.missing_rights:  # a Cluster's nodes redirect to one another
             statuses = [await shards.status(shard) for shard in range(settings.shards)]
@@ -86,6 +99,16 @@ async def check_redis(settings: Settings) -> Sequence[CheckResult]:
     finally:
         await connections.close()
     return found
+
+
+async def _ask_sentinels(url: str) -> Sequence[SentinelAnswer]:
+    answers = (await ask_all(url)).items()
+    return [
+        SentinelAnswer(address, {}, str(report))
+        if isinstance(report, RedisUnavailable)
+        else SentinelAnswer(address, report, "")
+        for address, report in answers
+    ]
 
 
 async def check_postgres(settings: Settings) -> Sequence[CheckResult]:

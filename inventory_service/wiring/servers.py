@@ -4,10 +4,12 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
+from typing import NamedTuple
 
+from holdfast_runtime.connection_errors import Cause
 from holdfast_runtime.kafka import kafka_config
 from holdfast_runtime.settings import BadSettings
-from holdfast_runtime.start_check import Dependency, address_of
+from holdfast_runtime.start_check import Dependency
 from inventory_service.adapters.kafka.commit_offsets import KafkaCommitOffsets
 from inventory_service.adapters.kafka.commits import KafkaCommits
 from inventory_service.adapters.kafka.topics import KafkaTopics
@@ -16,11 +18,13 @@ from inventory_service.adapters.ledger.orphans import LedgerOrphans
 from inventory_service.adapters.ledger.pool import LedgerPool
 from inventory_service.adapters.ledger.shards import LedgerShards
 from inventory_service.adapters.ledger.snapshots import PostgresSnapshots
-from inventory_service.adapters.redis.connections import RedisConnections, Renewal, check_url
+from inventory_service.adapters.redis.connections import Renewal
+from inventory_service.adapters.redis.connectors import check_redis_url, connections_to, server_named
 from inventory_service.adapters.redis.load import RedisLoadTarget
 from inventory_service.adapters.redis.memory import RedisMemory
 from inventory_service.adapters.redis.outbox import RedisOutbox
 from inventory_service.adapters.redis.probe import probe_redis
+from inventory_service.adapters.redis.replica_wait import ReplicaWait
 from inventory_service.adapters.redis.scripts import RedisScripts
 from inventory_service.adapters.redis.shards import RedisShards
 from inventory_service.adapters.redis.snapshots import RedisSaleReader
@@ -35,17 +39,52 @@ from inventory_service.service.shard_counts import check_shard_counts
 from inventory_service.settings import Settings
 
 REDIS = ("redis_url",)
+REPLICA_WAIT = ("redis_wait", "redis_wait_aof", "redis_wait_ms")
 
 
 def redis_dependency(settings: Settings, *, may_be_replica: bool = False) -> Dependency:
-    """Redis as configured; `BadSettings` if redis-py cannot parse the URL."""
+    """Redis as configured; `BadSettings` if a part of the URL is wrong."""
+    return _redis(settings, None, may_be_replica=may_be_replica)
+
+
+def waiting_redis_dependency(settings: Settings) -> Dependency:
+    """The same for a process that lets replicas have what it changes; its Redis must be able to wait for them."""
+    return _redis(settings, replica_wait(settings))
+
+
+class ReplicaWaitSetting(NamedTuple):
+    """For how many replicas a change waits, and the variable that says so."""
+
+    setting: str
+    replicas: int
+    in_files: bool
+
+
+def replica_waits(settings: Settings) -> Sequence[ReplicaWaitSetting]:
+    """The one that is set, if any."""
+    both = (
+        ReplicaWaitSetting("HOLDFAST_REDIS_WAIT", settings.redis_wait, in_files=False),
+        ReplicaWaitSetting("HOLDFAST_REDIS_WAIT_AOF", settings.redis_wait_aof, in_files=True),
+    )
+    return [wait for wait in both if wait.replicas]
+
+
+def replica_wait(settings: Settings) -> ReplicaWait | None:
+    """The wait for replicas before a caller hears of a change; None if there is none."""
+    for wait in replica_waits(settings):
+        return ReplicaWait(wait.replicas, settings.redis_wait_ms, wait.in_files)
+    return None
+
+
+def _redis(settings: Settings, wait: ReplicaWait | None, *, may_be_replica: bool = False) -> Dependency:
     url, setting = settings.redis_url, "HOLDFAST_REDIS_URL"
     try:
-        check_url(url)
+        check_redis_url(url)
     except ValueError as error:
         raise BadSettings(f"{setting}: {error}") from None
-    probe = partial(probe_redis, url, may_be_replica=may_be_replica)
-    return Dependency("Redis", f"Redis at {address_of(url)}", probe, setting, {})
+    probe = partial(probe_redis, url, wait, may_be_replica=may_be_replica)
+    waiting = dict.fromkeys((Cause.COMMAND,), "".join(each.setting for each in replica_waits(settings)))
+    return Dependency("Redis", server_named(url), probe, setting, waiting)
 
 
 @contextmanager
@@ -59,7 +98,7 @@ def shard_counts_checked() -> Iterator[None]:
 
 async def check_all_shard_counts(settings: Settings, topics: Sequence[str] = ()) -> None:
     """`ShardCountMismatch` if a server that answers, or one of these topics, has another number of shards."""
-    connections, ledger = RedisConnections(settings.redis_url, size=1), LedgerPool(settings.postgres_dsn, pool_size=1)
+    connections, ledger = connections_to(settings.redis_url, size=1), LedgerPool(settings.postgres_dsn, pool_size=1)
     try:
         config = kafka_config(settings)
         admin, names = KafkaTopics(config) if topics else None, [config.named(topic) for topic in topics]
@@ -79,7 +118,7 @@ def takeover(
     renewal: Renewal,
 ) -> ShardTakeover:
     """The take-over of shards, with its adapters; `progress` is told how far a load is."""
-    connections = RedisConnections(settings.redis_url, renewal=renewal)
+    connections = connections_to(settings.redis_url, renewal=renewal)
     ports = LoaderPorts(
         PostgresLoadSource(LedgerPool(settings.postgres_dsn, LOADS_AT_ONCE)),
         RedisLoadTarget(RedisScripts(connections, ObservedHeads())),
@@ -100,7 +139,7 @@ def audit_dependencies(
     renewal: Renewal | None = None,
 ) -> audit.Dependencies:
     """The dependencies of an audit, with connections of its own."""
-    connections = RedisConnections(settings.redis_url, renewal=renewal)
+    connections = connections_to(settings.redis_url, renewal=renewal)
     ledger = LedgerPool(settings.postgres_dsn)
     return audit.Dependencies(
         RedisShards(connections),

@@ -1,8 +1,7 @@
 """Builds the probe by which a server's health follows its Redis."""
 
 from holdfast_runtime.retry import Outage
-from inventory_service.adapters.redis.breaker import NoBreaker
-from inventory_service.adapters.redis.connections import NO_BREAKER
+from inventory_service.adapters.redis.breaker import NO_BREAKER, NoBreaker
 from inventory_service.adapters.redis.shards import RedisShards
 from inventory_service.domain.shards import RedisUnavailable, ShardStatus, check_shard_count
 from inventory_service.rpc.server import HealthProbe, StoreHealth

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from redis import Redis
 
-from inventory_service.adapters.redis import connections as redis_connections
+from inventory_service.adapters.redis import connecting
 from tests.contract.balances import assert_balances_add_up
 from tests.contract.shards import InMemoryShard, RedisShard, ServedShard, ShardUnderTest
 
@@ -15,7 +15,7 @@ OUTBOX_LIMIT = 100
 @pytest.fixture(autouse=True)
 def long_connection_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a busy machine a connection takes long, which must not fail a test."""
-    monkeypatch.setattr(redis_connections, "CONNECT_S", 20.0)
+    monkeypatch.setattr(connecting, "CONNECT_S", 20.0)
 
 
 @pytest.fixture(scope="session")

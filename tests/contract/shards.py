@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import pytest
 
 from inventory_service.adapters.redis.blocked_buyers import RedisBlockedCopies
-from inventory_service.adapters.redis.connections import RedisConnections
+from inventory_service.adapters.redis.connectors import connections_to
 from inventory_service.adapters.redis.keys import SaleKeys, adjustments_key, blocked_key, sale_keys, shard_keys
 from inventory_service.adapters.redis.scripts import (
     RedisScripts,
@@ -127,7 +127,7 @@ class RedisShard:
     def __init__(self, url: str, outbox_limit: int) -> None:
         self.now_ms = self.latest_ms = FIRST_MOMENT_MS  # callers' clocks do not go back
         self.heads = ObservedHeads()
-        self.connections = RedisConnections(url, size=2)
+        self.connections = connections_to(url, size=2)
         scripts = RedisScripts(self.connections, self.heads, load_script_on_test_clock, lambda: self.latest_ms)
         self.watched = RedisStock(scripts, shards=1, outbox_limit=outbox_limit)
         self.stock: WholeStock = self.watched

@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from bench.commits import FakeShard
 from holdfast_runtime import postgres as ledger_connections
 from holdfast_runtime.kafka import COMPENSATIONS, ORDERS, PROGRESS, SALES
-from inventory_service.adapters.redis import connections as redis_connections
+from inventory_service.adapters.redis import connecting, connection, sentinel
 from inventory_service.domain import circuit_breaker
 from inventory_service.service import blocked_buyers, revocations, shard_moments
 from inventory_service.service.relay import lease
@@ -43,10 +43,11 @@ def long_patience(monkeypatch: pytest.MonkeyPatch) -> None:
 
     A test of what happens then shortens one of these itself.
     """
-    for module in (redis_connections, ledger_connections):
+    for module in (connecting, ledger_connections):
         monkeypatch.setattr(module, "CONNECT_S", ANSWERS_S)
+    monkeypatch.setattr(sentinel, "ASK_S", ANSWERS_S)
     monkeypatch.setattr(circuit_breaker, "LATE_S", ANSWERS_S)
-    monkeypatch.setitem(defaults_of(redis_connections.RedisConnection.execute), "timeout_s", ANSWERS_S)
+    monkeypatch.setitem(defaults_of(connection.RedisConnection.execute), "timeout_s", ANSWERS_S)
     monkeypatch.setattr(shard_moments, "TIMEOUT_S", ANSWERS_S)  # of lists, for the clocks of shards
     monkeypatch.setattr(blocked_buyers, "COPY_S", ANSWERS_S)
     monkeypatch.setattr(revocations, "STREAM_S", ANSWERS_S)

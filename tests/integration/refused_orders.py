@@ -10,7 +10,7 @@ from holdfast.inventory.v1 import inventory_service_pb2 as calls
 from holdfast.inventory.v1.reservation_pb2 import Line
 
 from inventory_service.adapters.kafka.runs import runs_from_commits
-from inventory_service.adapters.redis.connections import RedisConnections
+from inventory_service.adapters.redis.connectors import connections_to
 from inventory_service.adapters.redis.outbox import RedisOutbox
 from inventory_service.adapters.redis.scripts import RedisScripts
 from inventory_service.adapters.redis.stock import RedisStock
@@ -43,7 +43,7 @@ class RefusedOrders:
 
     def __init__(self, url: str, dsn: str, db: "asyncpg.Connection[asyncpg.Record]", callers: Sequence[Caller]) -> None:
         self.url, self.dsn, self.db, self.callers = url, dsn, db, callers
-        self._connections = RedisConnections(url)
+        self._connections = connections_to(url)
         self._outbox = RedisOutbox(self._connections)
         self.stock = RedisStock(RedisScripts(self._connections, ObservedHeads()), SHARDS, outbox_limit=100_000)
         self._database = Database(dsn)

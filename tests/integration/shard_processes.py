@@ -22,7 +22,8 @@ from inventory_service.adapters.ledger.pool import LedgerPool
 from inventory_service.adapters.ledger.shards import LedgerShards
 from inventory_service.adapters.ledger.snapshots import PostgresSnapshots
 from inventory_service.adapters.redis.blocked_buyers import RedisBlockedCopies
-from inventory_service.adapters.redis.connections import RedisConnections, Renewal
+from inventory_service.adapters.redis.connections import Renewal
+from inventory_service.adapters.redis.connectors import connections_to
 from inventory_service.adapters.redis.keys import shard_keys
 from inventory_service.adapters.redis.load import RedisLoadTarget
 from inventory_service.adapters.redis.memory import RedisMemory
@@ -75,9 +76,9 @@ class ShardProcesses:
         self.waited_for = outages.servers
         self.retrier = Retrier(outages, ServerUnavailable)
         renewal, heads = Renewal(), ObservedHeads()
-        self.connections = RedisConnections(redis_url, renewal=renewal)
+        self.connections = connections_to(redis_url, renewal=renewal)
         self.shards = RedisShards(self.connections, heads)
-        self.outbox = RedisOutbox(RedisConnections(redis_url, renewal=renewal))
+        self.outbox = RedisOutbox(connections_to(redis_url, renewal=renewal))
         self.scripts = RedisScripts(self.connections, heads)
         self.postgres = LedgerPool(dsn)
         self.ledger = LedgerShards(self.postgres)

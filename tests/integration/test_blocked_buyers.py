@@ -12,7 +12,7 @@ from holdfast.inventory.v1.reservation_pb2 import Line, RejectionReason
 
 from inventory_service.adapters.ledger.buyers import LedgerBuyers
 from inventory_service.adapters.ledger.pool import LedgerPool
-from inventory_service.adapters.redis.connections import RedisConnections
+from inventory_service.adapters.redis.connectors import connections_to
 from inventory_service.adapters.redis.shards import RedisShards
 from inventory_service.service.relay import blocked_buyers
 from tests.fences import fenced
@@ -94,7 +94,7 @@ async def test_both_calls_are_harmless_twice(caller: Caller, database: str) -> N
 
 async def test_a_buyer_is_blocked_in_the_shards_that_serve(caller: Caller, valkey: str) -> None:
     """A shard that does not is brought up to date later, and the call does not fail for it."""
-    connections = RedisConnections(valkey)
+    connections = connections_to(valkey)
     shards = RedisShards(connections)
     assert await shards.freeze(0, 1, "TEST: it does not serve")
 

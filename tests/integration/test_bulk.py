@@ -10,7 +10,7 @@ from holdfast.inventory.v1 import inventory_service_pb2 as calls
 from holdfast.inventory.v1.reservation_pb2 import Line
 from redis.asyncio import Redis
 
-from inventory_service.adapters.redis.connections import RedisConnections
+from inventory_service.adapters.redis.connectors import connections_to
 from inventory_service.adapters.redis.shards import RedisShards
 from inventory_service.domain.keys import SaleKey, shard_of
 from inventory_service.service.lane import Limits
@@ -43,7 +43,7 @@ async def test_a_batch_over_several_shards_has_every_result_although_one_is_froz
     """Each is what Reserve says of the same request; nothing of it is lost on the shard that serves."""
     for sale_id in (OTHER_SALE, LAMP_SALE):
         await caller.create_sale(sale_id, units=2)
-    connections = RedisConnections(valkey)
+    connections = connections_to(valkey)
     assert await RedisShards(connections).freeze(0, 1, "a test")
     await connections.close()
     bad = calls.ReserveRequest(sale_id=LAMP_SALE, reservation_id="/", lines=[Line(sku="lamp", quantity=0)])

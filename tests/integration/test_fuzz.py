@@ -23,7 +23,7 @@ from holdfast.inventory.v1.reservation_pb2 import Line
 from structlog.testing import capture_logs
 
 from inventory_service.adapters.kafka.runs import runs_from_commits
-from inventory_service.adapters.redis.connections import RedisConnections
+from inventory_service.adapters.redis.connectors import connections_to
 from inventory_service.adapters.redis.outbox import RedisOutbox
 from inventory_service.domain.shards import Commit, CommitId
 from order_persister.adapters.ledger.postgres import Database
@@ -187,7 +187,7 @@ async def book(redis_url: str, dsn: str) -> list[str]:
 
 
 async def outbox_of(redis_url: str, shard: int) -> AsyncIterator[Commit]:
-    connections, after = RedisConnections(redis_url), CommitId(0, 0)
+    connections, after = connections_to(redis_url), CommitId(0, 0)
     outbox = RedisOutbox(connections)
     while commits := await outbox.read_after(shard, after, wait_ms=1):
         for commit in commits:

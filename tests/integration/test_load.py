@@ -8,7 +8,7 @@ import pytest
 from holdfast.inventory.v1.reservation_pb2 import REJECTION_REASON_RESERVATION_ENDED
 
 from inventory_service.adapters.ledger import load as ledger_pages
-from inventory_service.adapters.redis.connections import Argument, OutcomeUnknown
+from inventory_service.adapters.redis.connection import Argument, OutcomeUnknown
 from inventory_service.adapters.redis.keys import sale_keys, shard_keys
 from inventory_service.adapters.redis.load import RedisLoadTarget
 from inventory_service.adapters.redis.scripts import RedisScripts

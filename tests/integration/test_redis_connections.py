@@ -11,8 +11,10 @@ from holdfast.inventory.v1.error_reason_pb2 import ErrorReason
 from holdfast_embedded.ports import free_port
 from redis.asyncio import Redis
 
-from inventory_service.adapters.redis import connections as redis_connections
-from inventory_service.adapters.redis.connections import OutcomeUnknown, RedisConnection, RedisConnections, connect
+from inventory_service.adapters.redis import connecting
+from inventory_service.adapters.redis.connecting import connect
+from inventory_service.adapters.redis.connection import OutcomeUnknown, RedisConnection
+from inventory_service.adapters.redis.connectors import connections_to
 from inventory_service.adapters.redis.keys import shard_keys
 from inventory_service.adapters.redis.scripts import RedisScripts, ScriptFailed, load_script, script_from_text
 from inventory_service.adapters.redis.shards import RedisShards
@@ -37,7 +39,7 @@ BUSY_S = 40.0
 
 async def open_shard(url: str) -> None:
     """Let shard 0 serve for the Redis at `url`."""
-    connections = RedisConnections(url)
+    connections = connections_to(url)
     identity = (await RedisShards(connections).status(0)).identity
     async with connections.acquire() as connection:
         await connection.execute("HSET", shard_keys(0).meta, "epoch", 1, "seq", 0, "owner", identity, "format", 1)
@@ -46,7 +48,7 @@ async def open_shard(url: str) -> None:
 
 def stock_at(url: str) -> RedisStock:
     """The stock of one shard."""
-    return RedisStock(RedisScripts(RedisConnections(url, size=2), ObservedHeads()), shards=1, outbox_limit=1000)
+    return RedisStock(RedisScripts(connections_to(url, size=2), ObservedHeads()), shards=1, outbox_limit=1000)
 
 
 @contextmanager
@@ -102,7 +104,7 @@ async def test_a_refused_connection_is_store_unreachable(valkey: str) -> None:
 
 async def test_a_reply_that_is_late_ends_the_connection(valkey: str) -> None:
     """The late reply must not be read as the answer to the next call."""
-    connections = RedisConnections(valkey, size=1)
+    connections = connections_to(valkey, size=1)
     async with connections.acquire() as connection:
         await connection.execute("SET", "answer", "stored")
 
@@ -117,7 +119,7 @@ async def test_a_reply_that_is_late_ends_the_connection(valkey: str) -> None:
 @pytest.mark.parametrize("moment", ["before it is begun", "while it is sent", "while Redis runs it"])
 async def test_a_cancelled_call_leaves_no_connection_out_of_step(valkey: str, moment: str) -> None:
     """A call may be cancelled at any moment; its reply is not taken for that of the next call."""
-    connections = RedisConnections(valkey, size=1)
+    connections = connections_to(valkey, size=1)
 
     async def ask(*command: str) -> object:
         async with connections.acquire() as connection:
@@ -157,7 +159,7 @@ async def test_a_script_error_raises(valkey: str) -> None:
     """A bug in a script is not a failure to return; the connection stays usable, because Redis replied."""
     await open_shard(valkey)
     broken = script_from_text("broken", "#!lua\nerror('no')")
-    connections = RedisConnections(valkey, size=1)
+    connections = connections_to(valkey, size=1)
     scripts = RedisScripts(connections, ObservedHeads(), load=lambda name: broken)
 
     with pytest.raises(ScriptFailed, match=r"broken\.lua"):
@@ -167,7 +169,7 @@ async def test_a_script_error_raises(valkey: str) -> None:
 async def test_a_busy_redis_is_store_unreachable(valkey: str) -> None:
     """While a script runs too long, Redis answers other commands with BUSY."""
     await open_shard(valkey)
-    connections = RedisConnections(valkey, size=2)
+    connections = connections_to(valkey, size=2)
     async with connections.acquire() as connection:
         await connection.execute("CONFIG", "SET", "busy-reply-threshold", 1)
     endless = asyncio.create_task(_run_endlessly(valkey))
@@ -233,7 +235,7 @@ async def server_replying(error: str | None) -> AsyncIterator[str]:
 async def test_a_script_that_redis_rejects_is_redis_unavailable(error: str) -> None:
     """Time or an operator resolves it; the error has Redis' message, and ends no process."""
     async with server_replying(error) as url:
-        scripts = RedisScripts(RedisConnections(url, size=1), ObservedHeads())
+        scripts = RedisScripts(connections_to(url, size=1), ObservedHeads())
 
         with pytest.raises(RedisUnavailable, match=error.partition(" ")[0]) as raised:
             await scripts.run("read", 0, shard_keys(0))
@@ -245,7 +247,7 @@ async def test_a_script_that_was_stopped_midway_raises() -> None:
     """Its earlier writes stay, so the error must not say that nothing was done."""
     error = f"NOPERM ACL failure in script: no permission. script: {load_script('read').sha}, on @user_script:9."
     async with server_replying(error) as url:
-        scripts = RedisScripts(RedisConnections(url, size=1), ObservedHeads())
+        scripts = RedisScripts(connections_to(url, size=1), ObservedHeads())
 
         with pytest.raises(ScriptFailed):
             await scripts.run("read", 0, shard_keys(0))
@@ -254,7 +256,7 @@ async def test_a_script_that_was_stopped_midway_raises() -> None:
 async def test_a_connection_lost_while_a_script_is_loaded_is_redis_unavailable() -> None:
     """The call that needs the script was not sent, whether or not Redis loaded it."""
     async with server_replying(None) as url:
-        scripts = RedisScripts(RedisConnections(url, size=1), ObservedHeads())
+        scripts = RedisScripts(connections_to(url, size=1), ObservedHeads())
 
         with pytest.raises(RedisUnavailable) as raised:
             await scripts.run("read", 0, shard_keys(0))
@@ -287,7 +289,7 @@ async def test_a_closed_connection_never_connects_anew(valkey: str, by: str) -> 
 
 async def test_connecting_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that accepts and never replies must not block its caller for ever."""
-    monkeypatch.setattr(redis_connections, "CONNECT_S", 0.1)
+    monkeypatch.setattr(connecting, "CONNECT_S", 0.1)
 
     async def say_nothing(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
         await reader.read()

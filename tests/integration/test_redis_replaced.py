@@ -10,7 +10,7 @@ from holdfast.inventory.v1.error_reason_pb2 import ErrorReason
 from redis.asyncio import Redis
 
 from inventory_service.adapters.ledger.shards import LedgerShards
-from inventory_service.adapters.redis.connections import RedisConnections
+from inventory_service.adapters.redis.connectors import connections_to
 from inventory_service.adapters.redis.scripts import RedisScripts
 from inventory_service.adapters.redis.shards import RedisShards
 from inventory_service.adapters.redis.stock import RedisStock
@@ -79,7 +79,7 @@ async def has_commit(redis: Redis, commit: CommitId) -> bool:
 
 def stock_at(url: str, heads: ObservedHeads | None = None) -> RedisStock:
     """The stock as a process has it."""
-    return RedisStock(RedisScripts(RedisConnections(url), heads or ObservedHeads()), shards=1, outbox_limit=1000)
+    return RedisStock(RedisScripts(connections_to(url), heads or ObservedHeads()), shards=1, outbox_limit=1000)
 
 
 async def test_a_demoted_master_does_not_serve_the_data_of_another_when_promoted_again(
@@ -90,7 +90,7 @@ async def test_a_demoted_master_does_not_serve_the_data_of_another_when_promoted
     The unit that was granted before the failover would be granted once more.
     """
     first, second = start_valkey(), start_valkey()
-    shards = RedisShards(RedisConnections(first.address))
+    shards = RedisShards(connections_to(first.address))
     stock = stock_at(first.address)
     await take_over(shards, 1)
     await make_sale(stock, ONE_LAMP)
@@ -157,7 +157,7 @@ async def put_back(redis: Redis, copy: dict[Any, Any]) -> None:
 async def test_a_redis_that_went_back_is_stopped_by_the_first_caller_that_knows(start_valkey: StartValkey) -> None:
     """Promise 7. A caller that has just started would be granted the unit of an order that another was told of."""
     server = start_valkey()
-    await take_over(RedisShards(RedisConnections(server.address)), 1)
+    await take_over(RedisShards(connections_to(server.address)), 1)
     stock, newcomer = stock_at(server.address), stock_at(server.address)
     await make_sale(stock, ONE_LAMP)
     async with Redis.from_url(server.address) as redis:
@@ -210,7 +210,7 @@ async def test_a_read_reaches_the_redis_that_has_the_address_now(start_valkey: S
     old, new = start_valkey(), start_valkey()
     proxy = SwitchingProxy(old.address)
     for server in (old, new):
-        await take_over(RedisShards(RedisConnections(server.address)), 1)
+        await take_over(RedisShards(connections_to(server.address)), 1)
         await make_sale(stock_at(server.address), ONE_LAMP)
     async with proxy.listening() as url, Redis.from_url(old.address) as former:
         stock = stock_at(url)
@@ -293,7 +293,7 @@ async def has_identity_of(processes: ShardProcesses, redis: Redis) -> bool:
 async def test_the_ledger_tells_a_server_that_its_redis_is_an_older_one(start_valkey: StartValkey) -> None:
     """The server has just started and has observed nothing; the shard was taken over in another Redis since."""
     server = start_valkey()
-    shards = RedisShards(RedisConnections(server.address))
+    shards = RedisShards(connections_to(server.address))
     await take_over(shards, 1)
     await make_sale(stock_at(server.address), ONE_LAMP)
     heads = ObservedHeads()

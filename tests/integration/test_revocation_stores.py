@@ -13,6 +13,7 @@ from inventory_service.adapters.ledger.pool import LedgerPool
 from inventory_service.adapters.ledger.revocations import LedgerRevocations
 from inventory_service.adapters.redis import revocations as redis_adapter
 from inventory_service.adapters.redis.connections import RedisConnections
+from inventory_service.adapters.redis.connectors import connections_to
 from inventory_service.adapters.redis.keys import REVOCATIONS_KEY
 from inventory_service.adapters.redis.revocations import RedisRevocations
 from inventory_service.domain.revocations import KEPT_S, Revocation
@@ -33,7 +34,7 @@ def of_subject(issued_before_s: int, subject: str = "ada") -> Revocation:
 
 @pytest.fixture
 async def connections(valkey: str) -> AsyncIterator[RedisConnections]:
-    connections = RedisConnections(valkey, size=2)
+    connections = connections_to(valkey, size=2)
     yield connections
     await connections.close()
 
@@ -89,7 +90,7 @@ async def test_after_a_failure_all_is_read_again(valkey: str) -> None:
     """Another Redis may have taken the place of the one that was read, with other entries before the last one."""
     proxy, entries = OutageProxy(valkey), [of_token("t-1"), of_token("t-2")]
     async with proxy.listening() as url:
-        connections = RedisConnections(url)
+        connections = connections_to(url)
         stream = RedisRevocations(connections)
         await stream.add(entries[0])
         assert list(await stream.new()) == entries[:1]

@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 
 from holdfast_runtime.connection_errors import TransientError
 from holdfast_runtime.postgres import probe_postgres
-from inventory_service.adapters.redis import connections as redis_connections
+from inventory_service.adapters.redis import connecting
 from inventory_service.adapters.redis.probe import probe_redis
 from tests.inventory_server import UNREACHABLE_DSN, run_process
 from tests.persister_process import StartPersister, persisters
@@ -38,7 +38,7 @@ def start_persister(tmp_path: Path) -> Iterator[StartPersister]:
 @pytest.fixture
 def short_connect_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     """A short connect timeout, for tests in which no server answers."""
-    monkeypatch.setattr(redis_connections, "CONNECT_S", 2.0)
+    monkeypatch.setattr(connecting, "CONNECT_S", 2.0)
 
 
 @asynccontextmanager

@@ -25,7 +25,9 @@ PERSISTER = load_commands(persister.WIRING, persister.COMMANDS)
 # These run until a signal ends them, or show progress on a screen; every other command prints results.
 STAY = {"serve", "relay", "compensate", "persist", "up", "demo"}
 # A number's name or its meaning has its unit.
-UNITS = re.compile(r"\b(seconds|bytes|calls|commits|requests|objects|processes|shards|share|copies|units)\b")
+UNITS = re.compile(
+    r"\b((milli)?seconds|bytes|calls|commits|requests|objects|processes|shards|share|copies|units|replicas)\b"
+)
 
 
 MAINS: dict[Command[Any], Callable[[Sequence[str]], int]] = {

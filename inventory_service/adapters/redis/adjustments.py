@@ -3,7 +3,7 @@
 from holdfast.inventory.v1.commit_pb2 import StockAdjusted
 
 from inventory_service.adapters.redis.call import CallHead, Values
-from inventory_service.adapters.redis.connections import Argument
+from inventory_service.adapters.redis.connection import Argument
 from inventory_service.domain.adjustments import adjustment_id_reused, stock_in_use, total_mismatch
 from inventory_service.domain.call_again import CALL_AGAIN, CallAgain
 from inventory_service.domain.fingerprints import adjustment_body

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from inventory_service.adapters.redis.connections import Argument
+from inventory_service.adapters.redis.connection import Argument
 from inventory_service.adapters.redis.keys import blocked_key, shard_keys
 from inventory_service.adapters.redis.scripts import RedisScripts, ShardNotServing, unavailable
 from inventory_service.domain.blocked_buyers import BlockChange

@@ -40,6 +40,9 @@ class NoBreaker:
         return nullcontext()
 
 
+NO_BREAKER = NoBreaker()
+
+
 class RedisBreaker(NoBreaker):
     """One for all pools of a process that lead to the same Redis; it costs nothing while no command is out.
 

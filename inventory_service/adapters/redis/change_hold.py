@@ -1,7 +1,7 @@
 """Builds the arguments of change_hold.lua and parses its result."""
 
 from inventory_service.adapters.redis.call import CallHead, Values
-from inventory_service.adapters.redis.connections import Argument
+from inventory_service.adapters.redis.connection import Argument
 from inventory_service.adapters.redis.moves import MOVE_RESULTS, move_result
 from inventory_service.adapters.redis.reserve import refusal_from_values
 from inventory_service.domain.call_again import CallAgain

@@ -4,7 +4,7 @@ import struct
 from collections.abc import Sequence
 from typing import Any
 
-from inventory_service.adapters.redis.connections import Argument, OutcomeUnknown
+from inventory_service.adapters.redis.connection import Argument, OutcomeUnknown
 from inventory_service.adapters.redis.keys import adjustments_key, sale_keys, shard_keys
 from inventory_service.adapters.redis.scripts import RedisScripts, ShardNotServing, unavailable
 from inventory_service.domain.reservation import HELD

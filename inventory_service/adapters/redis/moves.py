@@ -7,7 +7,7 @@ from holdfast.inventory.v1.commit_pb2 import Claim
 from holdfast.inventory.v1.error_reason_pb2 import ERROR_REASON_SHARD_NOT_SERVING
 
 from inventory_service.adapters.redis.call import CallHead, Values
-from inventory_service.adapters.redis.connections import Argument
+from inventory_service.adapters.redis.connection import Argument
 from inventory_service.adapters.redis.load import bytes_from_record
 from inventory_service.adapters.redis.reads import reservation_from_values
 from inventory_service.domain.archive import ReturnArchived

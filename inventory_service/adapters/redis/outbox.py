@@ -7,7 +7,8 @@ from google.protobuf.message import DecodeError
 from holdfast.inventory.v1.commit_pb2 import CommitBody
 from redis.exceptions import ResponseError
 
-from inventory_service.adapters.redis.connections import Argument, RedisConnections
+from inventory_service.adapters.redis.connection import Argument
+from inventory_service.adapters.redis.connections import RedisConnections
 from inventory_service.adapters.redis.keys import shard_keys
 from inventory_service.domain.shards import Commit, CommitId, RedisUnavailable
 
@@ -25,13 +26,13 @@ class RedisOutbox:
         """The next commits, in order; waits at most `wait_ms` (1 or more) for one, and then returns none."""
         wait = ("BLOCK", wait_ms, "STREAMS", shard_keys(shard).outbox, str(commit_id))
         reply = await self._execute(
-            "XREAD", "COUNT", COMMITS_AT_ONCE, *wait, timeout_s=wait_ms / 1000 + REPLY_TIMEOUT_S
+            shard, "XREAD", "COUNT", COMMITS_AT_ONCE, *wait, timeout_s=wait_ms / 1000 + REPLY_TIMEOUT_S
         )
         return [commit_from_entry(entry) for _, entries in reply or () for entry in entries]
 
     async def find(self, shard: int, commit_id: CommitId) -> Commit | None:
         """One commit, or None if it is trimmed or does not exist."""
-        entries = await self._execute("XRANGE", shard_keys(shard).outbox, str(commit_id), str(commit_id))
+        entries = await self._execute(shard, "XRANGE", shard_keys(shard).outbox, str(commit_id), str(commit_id))
         return commit_from_entry(entries[0]) if entries else None
 
     async def time_after(self, shard: int, commit_id: CommitId) -> int | None:
@@ -39,14 +40,14 @@ class RedisOutbox:
 
         One that does not decode is the persister's to refuse, and must not end the relay of all other shards.
         """
-        entries = await self._execute("XRANGE", shard_keys(shard).outbox, f"({commit_id}", "+", "COUNT", 1)
+        entries = await self._execute(shard, "XRANGE", shard_keys(shard).outbox, f"({commit_id}", "+", "COUNT", 1)
         try:
             return CommitBody.FromString(commit_from_entry(entries[0]).payload).time_ms if entries else None
         except DecodeError:
             return None
 
-    async def _execute(self, *command: Argument, timeout_s: float = REPLY_TIMEOUT_S) -> Any:
-        async with self._connections.acquire() as connection:
+    async def _execute(self, shard: int, *command: Argument, timeout_s: float = REPLY_TIMEOUT_S) -> Any:
+        async with self._connections.acquire(shard) as connection:
             try:
                 return await connection.execute(*command, timeout_s=timeout_s)
             except ResponseError as error:

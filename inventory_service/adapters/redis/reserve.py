@@ -21,7 +21,7 @@ from holdfast.inventory.v1.reservation_pb2 import (
 from holdfast.inventory.v1.sale_pb2 import SALE_STATE_CLOSED
 
 from inventory_service.adapters.redis.call import CallHead, Values
-from inventory_service.adapters.redis.connections import Argument
+from inventory_service.adapters.redis.connection import Argument
 from inventory_service.adapters.redis.keys import attempts_keys, blocked_key, sale_keys, shard_keys
 from inventory_service.adapters.redis.reads import reservation_from_values
 from inventory_service.domain.call_again import CALL_AGAIN, CallAgain

@@ -7,7 +7,8 @@ import structlog
 from holdfast.inventory.v1 import error_reason_pb2 as reasons
 from redis.exceptions import ResponseError
 
-from inventory_service.adapters.redis.connections import Argument, OutcomeUnknown, RedisConnections
+from inventory_service.adapters.redis.connection import Argument, OutcomeUnknown
+from inventory_service.adapters.redis.connections import RedisConnections
 from inventory_service.adapters.redis.keys import REVOCATIONS_KEY
 from inventory_service.adapters.redis.scripts import ShardNotServing, evaluate, load_script
 from inventory_service.domain.results import Failure

@@ -7,7 +7,7 @@ from holdfast.inventory.v1.error_reason_pb2 import ERROR_REASON_ETAG_MISMATCH
 from holdfast.inventory.v1.sale_pb2 import Item as ProtoItem
 
 from inventory_service.adapters.redis.call import CallHead, Values
-from inventory_service.adapters.redis.connections import Argument
+from inventory_service.adapters.redis.connection import Argument
 from inventory_service.adapters.redis.sales import sale_from_values
 from inventory_service.domain.results import Failure, field_out_of_bounds, sale_not_found, wrong_sale_state
 from inventory_service.domain.sale import ActOnSale, SaleRead, UpdateSale

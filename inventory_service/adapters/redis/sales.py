@@ -5,7 +5,7 @@ from holdfast.inventory.v1.sale_pb2 import Item as ProtoItem
 from holdfast.inventory.v1.sale_pb2 import Sale as ProtoSale
 
 from inventory_service.adapters.redis.call import CallHead, Values
-from inventory_service.adapters.redis.connections import Argument
+from inventory_service.adapters.redis.connection import Argument
 from inventory_service.domain.fingerprints import sale_fingerprint
 from inventory_service.domain.keys import SaleKey
 from inventory_service.domain.results import Failure, field_out_of_bounds

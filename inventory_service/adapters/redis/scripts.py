@@ -12,17 +12,18 @@ from typing import Any, NamedTuple
 from redis.exceptions import NoScriptError, OutOfMemoryError, ResponseError
 
 from inventory_service.adapters.redis.breaker import BreakerOpen
-from inventory_service.adapters.redis.connections import (
-    RENEWAL_INTERVAL_S,
-    SLOW_RENEWAL_INTERVAL_S,
+from inventory_service.adapters.redis.connection import (
+    REPLY_TIMEOUT_S,
     Argument,
+    NotReplicated,
     OutcomeUnknown,
     RedisConnection,
-    RedisConnections,
     code_of,
 )
+from inventory_service.adapters.redis.connections import RENEWAL_INTERVAL_S, SLOW_RENEWAL_INTERVAL_S, RedisConnections
 from inventory_service.adapters.redis.keys import shard_keys
 from inventory_service.adapters.redis.lua_functions import with_needed_functions
+from inventory_service.adapters.redis.replica_wait import ReplicaWait
 from inventory_service.domain.heads import ObservedHeads
 from inventory_service.domain.shards import WENT_BACK, CommitId, OtherFormat, RedisUnavailable
 
@@ -34,6 +35,10 @@ NOT_RUN = frozenset(
 )
 LEDGER_BEHIND = "LEDGER_BEHIND"  # not a reply of a script: Redis is full
 MAX_CLOCK_AHEAD_S = 5.0
+# What they reply is told to a caller, who may then rely on it; nobody relies on what the other scripts write.
+ACKNOWLEDGED = frozenset(
+    {"reserve", "move", "change_hold", "return_archived", "create_sale", "change_sale", "adjust_stock"}
+)
 _OTHER_REDIS = frozenset({"NOT_OWNED", WENT_BACK, "BLANK"})  # so another one may have the address now
 _AHEAD = {
     "CLOCK_AHEAD": "Redis' clock is {:.1f} s ahead of this process'",
@@ -135,12 +140,15 @@ class RedisScripts:
         load: Callable[[str], Script] = load_script,
         now_ms: Callable[[], int] = clock_ms,
         max_clock_ahead_s: float = MAX_CLOCK_AHEAD_S,
+        wait: ReplicaWait | None = None,
     ) -> None:
+        """With `wait`, OutcomeUnknown is raised too where replicas lack what a caller is to be told."""
         self._connections = connections
         self.heads = heads
         self._load = load
         self._now_ms = now_ms
         self._max_ahead_ms = round(max_clock_ahead_s * 1000)
+        self._wait = wait
 
     async def run(self, name: str, shard: int, keys: Sequence[str], arguments: Sequence[Argument] = ()) -> list[Any]:
         """Run a script and return its reply.
@@ -151,7 +159,7 @@ class RedisScripts:
         """
         observed = self.heads.get(shard)
         try:
-            reply = await self._run(name, keys, observed, arguments)
+            reply = await self._run(name, shard, keys, observed, arguments)
         except ShardNotServing as error:
             if error.code != LEDGER_BEHIND:
                 is_other_redis = error.code in _OTHER_REDIS
@@ -169,13 +177,14 @@ class RedisScripts:
         return reply
 
     async def _run(
-        self, name: str, keys: Sequence[str], observed: CommitId, arguments: Sequence[Argument]
+        self, name: str, shard: int, keys: Sequence[str], observed: CommitId, arguments: Sequence[Argument]
     ) -> list[Any]:
         script = self._load(name)
-        async with self._connections.acquire() as connection:
+        wait = self._wait if name in ACKNOWLEDGED else None
+        async with self._connections.acquire(shard) as connection:
             sent_ms = self._now_ms()
             head = (str(observed), sent_ms + self._max_ahead_ms)
-            reply = await evaluate(connection, script, (len(keys), *keys, *head, *arguments))
+            reply = await evaluate(connection, script, (len(keys), *keys, *head, *arguments), wait)
         if reply[0] == b"SHARD":
             raise _not_serving(reply[1].decode(), reply[2].decode(), sent_ms)
         return reply
@@ -189,7 +198,7 @@ class RedisScripts:
         if int(epoch) == observed.epoch:
             with suppress(RedisUnavailable, ShardNotServing):
                 arguments = (epoch, went_back(observed, head), "")
-                await self._run("freeze", shard_keys(shard), CommitId(0, 0), arguments)
+                await self._run("freeze", shard, shard_keys(shard), CommitId(0, 0), arguments)
 
 
 def went_back(observed: CommitId, head: str) -> str:
@@ -203,14 +212,21 @@ def _not_serving(code: str, detail: str, sent_ms: int) -> ShardNotServing:
     return ShardNotServing(code, _AHEAD[code].format(ahead_s) if code in _AHEAD else detail)
 
 
-async def evaluate(connection: RedisConnection, script: Script, command: Sequence[Argument]) -> list[Any]:
+async def evaluate(
+    connection: RedisConnection, script: Script, command: Sequence[Argument], wait: ReplicaWait | None = None
+) -> list[Any]:
     """Run a script with the number of its keys, these, and its arguments; raises as `RedisScripts.run` does."""
+    timeout_s = REPLY_TIMEOUT_S if wait is None else REPLY_TIMEOUT_S + wait.s
     try:
         try:
-            reply = await connection.execute("EVALSHA", script.sha, *command)
+            reply = await connection.execute("EVALSHA", script.sha, *command, timeout_s=timeout_s, wait=wait)
         except NoScriptError:  # Redis restarted, or its scripts were flushed: the script did not run
             await _load(connection, script)
-            reply = await connection.execute("EVALSHA", script.sha, *command)
+            reply = await connection.execute("EVALSHA", script.sha, *command, timeout_s=timeout_s, wait=wait)
+    except NotReplicated as error:
+        if not _wrote_nothing(error.reply):
+            raise
+        reply = error.reply
     except OutOfMemoryError as error:
         raise ShardNotServing(LEDGER_BEHIND, str(error)) from error
     except ResponseError as error:
@@ -220,6 +236,11 @@ async def evaluate(connection: RedisConnection, script: Script, command: Sequenc
         raise ScriptFailed(f"{script.name}.lua: {error}") from error
     assert isinstance(reply, list), f"{script.name}.lua answered {reply!r}"
     return reply
+
+
+def _wrote_nothing(reply: object) -> bool:
+    """Whether the shard does not serve the call, so that there is nothing to wait for."""
+    return isinstance(reply, list) and reply[0] == b"SHARD"
 
 
 async def _load(connection: RedisConnection, script: Script) -> None:

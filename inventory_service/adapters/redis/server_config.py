@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 from redis.exceptions import ResponseError
 
-from inventory_service.adapters.redis.connections import RedisConnection, RedisConnections
+from inventory_service.adapters.redis.connection import RedisConnection
+from inventory_service.adapters.redis.connections import RedisConnections
 from inventory_service.adapters.redis.keys import shard_keys
 from inventory_service.domain.shards import RedisUnavailable
 from inventory_service.server_checks.clocks import Reading

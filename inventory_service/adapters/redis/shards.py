@@ -3,12 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from inventory_service.adapters.redis.connections import (
-    RENEWAL_INTERVAL_S,
-    SLOW_RENEWAL_INTERVAL_S,
-    Argument,
-    RedisConnections,
-)
+from inventory_service.adapters.redis.connection import Argument
+from inventory_service.adapters.redis.connections import RENEWAL_INTERVAL_S, SLOW_RENEWAL_INTERVAL_S, RedisConnections
 from inventory_service.adapters.redis.keys import blocked_key, shard_keys
 from inventory_service.adapters.redis.scripts import RedisScripts, ShardNotServing, unavailable, went_back
 from inventory_service.domain.heads import ObservedHeads

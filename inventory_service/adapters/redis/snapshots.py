@@ -5,7 +5,8 @@ from typing import Any
 
 from redis.exceptions import ResponseError
 
-from inventory_service.adapters.redis.connections import Argument, RedisConnections
+from inventory_service.adapters.redis.connection import Argument
+from inventory_service.adapters.redis.connections import RedisConnections
 from inventory_service.adapters.redis.keys import sale_from_member, sale_keys, shard_keys
 from inventory_service.adapters.redis.scripts import RedisScripts, ShardNotServing, unavailable
 from inventory_service.domain.buyer_reconciliation import BuyersPage
@@ -29,7 +30,7 @@ class RedisSaleReader:
 
     async def sales(self, shard: int) -> Sequence[SaleKey]:
         """All sales of a shard, which are the members of `due`."""
-        async with self._connections.acquire() as connection:
+        async with self._connections.acquire(shard) as connection:
             try:
                 members: Any = await connection.execute("ZRANGE", shard_keys(shard).due, 0, -1)
             except ResponseError as error:
@@ -46,7 +47,7 @@ class RedisSaleReader:
 
     async def absent(self, shard: int, sale: SaleKey, ids: Sequence[str]) -> Sequence[str]:
         """Those of these reservations that are not there."""
-        return await self._absent(sale_keys(shard, sale).reservations, ids)
+        return await self._absent(shard, sale_keys(shard, sale).reservations, ids)
 
     async def buyers(self, shard: int, sale: SaleKey, cursor: int, size: int = PAGE_SIZE) -> BuyersPage:
         """One page of the buyers of a sale; cursor 0 begins. HSCAN may return one twice."""
@@ -58,10 +59,10 @@ class RedisSaleReader:
 
     async def absent_buyers(self, shard: int, sale: SaleKey, names: Sequence[str]) -> Sequence[str]:
         """Those of these that are not there."""
-        return await self._absent(sale_keys(shard, sale).buyers, names)
+        return await self._absent(shard, sale_keys(shard, sale).buyers, names)
 
-    async def _absent(self, key: str, names: Sequence[str]) -> Sequence[str]:
-        async with self._connections.acquire() as connection:
+    async def _absent(self, shard: int, key: str, names: Sequence[str]) -> Sequence[str]:
+        async with self._connections.acquire(shard) as connection:
             try:
                 values: Any = await connection.execute("HMGET", key, *names)
             except ResponseError as error:

@@ -13,7 +13,7 @@ from holdfast.inventory.v1.error_reason_pb2 import (
 from inventory_service.adapters.redis.adjustments import adjust_stock_arguments, adjust_stock_result
 from inventory_service.adapters.redis.call import Reply, keys_of, number_sales, split_reply
 from inventory_service.adapters.redis.change_hold import change_hold_arguments, change_hold_result
-from inventory_service.adapters.redis.connections import Argument, OutcomeUnknown
+from inventory_service.adapters.redis.connection import Argument, OutcomeUnknown
 from inventory_service.adapters.redis.keys import adjustments_key, sale_from_member, sale_keys, shard_keys
 from inventory_service.adapters.redis.moves import (
     compensate_arguments,

@@ -154,7 +154,7 @@ def _names() -> "itertools.chain[str]":
 async def sell_and_copy(stack: LentStack, load: Load, folder: Path) -> Before:
     """Load, copies of all stores under it, and load until every shard has left the copies behind."""
     await more_answers(load)
-    opened = await read_heads(stack.running.addresses.redis_url, SHARDS)
+    opened = await read_heads(stack.redis_url, SHARDS)
     await eventually(lambda: has_trimmed(stack, {shard: (at.epoch, at.seq) for shard, at in opened.items()}), STEP_S)
     answers_when_copied = len(load.answers)
     copies = await take_copies(stack, folder)
@@ -218,7 +218,7 @@ async def violations_when_settled(stack: LentStack, load: Load, told: Told) -> l
 
 async def read_when_settled(stack: LentStack) -> tuple[InRedis, InLedger]:
     """Both stores as of one commit of each shard; AssertionError while they differ or an order is being refused."""
-    redis_url = stack.running.addresses.redis_url
+    redis_url = stack.redis_url
     redis = await read_redis(redis_url, SHARDS)
     async with connected(stack.running.addresses.postgres_dsn) as db:
         ledger = await read_ledger(db)

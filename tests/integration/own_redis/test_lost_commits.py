@@ -8,7 +8,7 @@ import structlog
 from holdfast_embedded.valkey import Valkey
 from structlog.testing import capture_logs
 
-from inventory_service.adapters.redis.connections import RedisConnections
+from inventory_service.adapters.redis.connectors import connections_to
 from inventory_service.adapters.redis.scripts import RedisScripts
 from inventory_service.adapters.redis.shards import RedisShards
 from inventory_service.adapters.redis.stock import RedisStock
@@ -25,11 +25,11 @@ class CountingServer:
 
     def __init__(self, processes: ShardProcesses) -> None:
         self.counted: list[tuple[int, int]] = []
-        shards = RedisShards(RedisConnections(processes.redis_url, size=1))
+        shards = RedisShards(connections_to(processes.redis_url, size=1))
         self.watch = LostCommitsWatch(
             shards, processes.ledger, lambda *lost: self.counted.append(lost), structlog.get_logger()
         )
-        scripts = RedisScripts(RedisConnections(processes.redis_url, size=1), ObservedHeads(self.watch.epoch_changed))
+        scripts = RedisScripts(connections_to(processes.redis_url, size=1), ObservedHeads(self.watch.epoch_changed))
         self._stock = RedisStock(scripts, SHARDS, 1000)
 
     async def call(self) -> list[tuple[int, int]]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import pytest
 
+from inventory_service.server_checks.failover import Failover
 from inventory_service.server_checks.redis import RedisConfig, judge_redis
 from inventory_service.server_checks.results import CheckResult, Level, exit_code
 from tests.unit.inventory_service.server_checks.one_result import one
@@ -29,13 +30,14 @@ CONFIG = {
     "min-replicas-max-lag": "2",
     "repl-backlog-ttl": "3600",
 }
+FAILOVER = Failover(5, "HOLDFAST_REDIS_FAILOVER_S")
 
 
 def of_redis(info: Mapping[str, str] | None = None, /, denied: str = "", **config: str) -> list[CheckResult]:
     """The results for a Redis with recommended settings except those given."""
     changed = {name.replace("_", "-"): value for name, value in config.items()}
     facts = RedisConfig(INFO | dict(info or {}), {} if denied else CONFIG | changed, denied, {}, missing_rights="")
-    return judge_redis(facts, memory_share=0.9, failover_s=5)
+    return judge_redis(facts, memory_share=0.9, failover=FAILOVER)
 
 
 def test_recommended_settings_keep_every_promise() -> None:
@@ -92,7 +94,7 @@ def test_a_user_who_may_not_run_the_scripts_is_off() -> None:
     """Whatever the other settings are, nothing can be sold."""
     facts = RedisConfig(INFO, CONFIG, denied="", cluster={}, missing_rights="NOPERM")
 
-    found = one(judge_redis(facts, memory_share=0.9, failover_s=5), "rights")
+    found = one(judge_redis(facts, memory_share=0.9, failover=FAILOVER), "rights")
 
     assert found.level is Level.FAIL
     assert "NOPERM" in found.promise
@@ -182,7 +184,7 @@ def test_a_cluster_is_off_unless_one_node_holds_every_slot(nodes: str, level: Le
     found = judge_redis(
         RedisConfig(INFO | {"cluster_enabled": "1"}, CONFIG, "", cluster, missing_rights=""),
         memory_share=0.9,
-        failover_s=5,
+        failover=FAILOVER,
     )
 
     assert one(found, "cluster-enabled").level is level

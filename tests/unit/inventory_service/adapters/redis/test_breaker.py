@@ -11,7 +11,8 @@ from structlog.testing import capture_logs
 
 from inventory_service.adapters.redis import breaker as breakers
 from inventory_service.adapters.redis.breaker import BreakerOpen, RedisBreaker
-from inventory_service.adapters.redis.connections import OutcomeUnknown, RedisConnections
+from inventory_service.adapters.redis.connection import OutcomeUnknown
+from inventory_service.adapters.redis.connectors import connections_to
 from inventory_service.domain import circuit_breaker
 from inventory_service.domain.circuit_breaker import FAILURES, CircuitBreaker
 from inventory_service.domain.shards import RedisUnavailable
@@ -66,7 +67,7 @@ async def test_what_waits_for_a_connection_is_cut_and_what_was_sent_is_answered(
 ) -> None:
     """Nothing was done for the ones; the other may have been done, and its reply tells."""
     async with SlowRedis().listening() as redis:
-        connections = RedisConnections(redis.url, size=1, breaker=breaker)
+        connections = connections_to(redis.url, size=1, breaker=breaker)
         sent = asyncio.ensure_future(echo(connections, "sent"))
         await eventually(lambda: redis.asked == ["sent"])
         waiting = [asyncio.ensure_future(echo(connections, f"waiting-{n}")) for n in range(5)]
@@ -90,7 +91,7 @@ async def test_who_waits_for_the_reply_to_a_caller_that_left_is_cut_too(
 ) -> None:
     """The connection is kept, and the reply is dropped when it comes."""
     async with SlowRedis().listening() as redis:
-        connections = RedisConnections(redis.url, size=1, breaker=breaker)
+        connections = connections_to(redis.url, size=1, breaker=breaker)
         leaving = asyncio.ensure_future(echo(connections, "left"))
         await eventually(lambda: redis.asked == ["left"])
         leaving.cancel()
@@ -138,7 +139,7 @@ async def test_who_waits_to_connect_is_cut_too(state: CircuitBreaker, breaker: R
     """A halted Redis takes connections and does not greet."""
     async with SlowRedis().listening() as redis:
         redis.greets.clear()
-        connections = RedisConnections(redis.url, size=2, breaker=breaker)
+        connections = connections_to(redis.url, size=2, breaker=breaker)
 
         with pytest.raises(BreakerOpen):
             await echo(connections, "first")
@@ -154,7 +155,7 @@ async def test_a_probe_closes_it_and_the_next_call_is_sent(
     """No request of a caller is used up to find out."""
     async with SlowRedis().listening() as redis:
         redis.answers.set()
-        connections = RedisConnections(redis.url, size=1, breaker=breaker)
+        connections = connections_to(redis.url, size=1, breaker=breaker)
         fail(state)
         await eventually(lambda: probe.probes == 2)
         with pytest.raises(BreakerOpen):
@@ -187,7 +188,7 @@ async def test_a_reply_that_is_no_reply_is_not_waited_for(state: CircuitBreaker,
     """The call has ended, so nothing of it becomes late."""
     async with redis_replying("what?\r\n") as url:
         with pytest.raises(InvalidResponse):
-            await echo(RedisConnections(url, size=1, breaker=breaker), "word")
+            await echo(connections_to(url, size=1, breaker=breaker), "word")
 
     assert not state.waits
 
@@ -199,7 +200,7 @@ async def test_a_loop_that_is_blocked_makes_no_reply_late(
     monkeypatch.setattr(breakers, "TICK_S", 0.01)
     async with SlowRedis().listening() as redis:
         redis.answers.set()
-        connections = RedisConnections(redis.url, size=1, breaker=breaker)
+        connections = connections_to(redis.url, size=1, breaker=breaker)
         await echo(connections, "before")
         for _ in range(2):
             call = asyncio.ensure_future(echo(connections, "meanwhile"))
@@ -230,7 +231,7 @@ async def test_errors_by_which_redis_serves_nothing_count_and_others_do_not(
 ) -> None:
     """A probe would meet the same ones; by the others Redis judges one command, and answers the next."""
     async with redis_replying(f"-{error}\r\n") as url:
-        connections = RedisConnections(url, size=1, breaker=breaker)
+        connections = connections_to(url, size=1, breaker=breaker)
         for _ in range(FAILURES):
             assert not state.is_open
             with pytest.raises((ResponseError, RedisUnavailable)):
@@ -242,7 +243,7 @@ async def test_errors_by_which_redis_serves_nothing_count_and_others_do_not(
 async def test_connections_that_are_lost_or_refused_count(state: CircuitBreaker, breaker: RedisBreaker) -> None:
     """A Redis that is down or restarts."""
     async with redis_replying("") as url:
-        connections = RedisConnections(url, size=1, breaker=breaker)
+        connections = connections_to(url, size=1, breaker=breaker)
         for _ in range(FAILURES - 2):
             with pytest.raises(OutcomeUnknown):
                 await echo(connections, "word")
@@ -259,7 +260,7 @@ async def test_a_replica_counts(state: CircuitBreaker, breaker: RedisBreaker) ->
     async with redis_replying("+OK\r\n", b"role:slave\r\n") as url:
         for _ in range(FAILURES):
             with pytest.raises(RedisUnavailable):
-                await echo(RedisConnections(url, size=1, breaker=breaker), "word")
+                await echo(connections_to(url, size=1, breaker=breaker), "word")
 
     assert state.is_open
 

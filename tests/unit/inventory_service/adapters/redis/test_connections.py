@@ -14,7 +14,9 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from inventory_service.adapters.redis.connections import RedisConnections, check_url
+from inventory_service.adapters.redis.connecting import check_url
+from inventory_service.adapters.redis.connections import RedisConnections
+from inventory_service.adapters.redis.connectors import connections_to
 from tests.waiting import eventually
 
 
@@ -57,7 +59,7 @@ async def echo(connections: RedisConnections, word: str) -> object:
 async def test_what_was_not_sent_when_its_caller_left_is_never_sent() -> None:
     """A change that its caller has given up must not be made later; and a slow Redis gets no new connections."""
     async with SlowRedis().listening() as redis:
-        connections = RedisConnections(redis.url, size=1)
+        connections = connections_to(redis.url, size=1)
         sent = asyncio.ensure_future(echo(connections, "sent"))
         await eventually(lambda: redis.asked == ["sent"])
         waiting = [asyncio.ensure_future(echo(connections, f"waiting-{n}")) for n in range(10)]
@@ -82,7 +84,7 @@ async def test_callers_without_patience_make_one_connection_together() -> None:
     async with SlowRedis().listening() as redis:
         redis.greets.clear()
         redis.answers.set()
-        connections = RedisConnections(redis.url, size=1)
+        connections = connections_to(redis.url, size=1)
         for _ in range(3):
             leaving = asyncio.ensure_future(echo(connections, "left"))
             await eventually(lambda: redis.connections == 1)
@@ -103,7 +105,7 @@ async def test_a_connection_is_kept_that_was_made_after_its_caller_had_left() ->
     async with SlowRedis().listening() as redis:
         redis.greets.clear()
         redis.answers.set()
-        connections = RedisConnections(redis.url, size=1)
+        connections = connections_to(redis.url, size=1)
         leaving = asyncio.ensure_future(echo(connections, "left"))
         await eventually(lambda: redis.connections == 1)
         leaving.cancel()
@@ -118,9 +120,9 @@ async def test_a_connection_is_kept_that_was_made_after_its_caller_had_left() ->
 
 async def test_a_connection_whose_late_reply_never_comes_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     """The next caller gets another one in time."""
-    monkeypatch.setattr("inventory_service.adapters.redis.connections.REPLY_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("inventory_service.adapters.redis.connection.REPLY_TIMEOUT_S", 0.05)
     async with SlowRedis().listening() as redis:
-        connections = RedisConnections(redis.url, size=1)
+        connections = connections_to(redis.url, size=1)
         sent = asyncio.ensure_future(echo(connections, "sent"))
         await eventually(lambda: redis.asked == ["sent"])
         sent.cancel()

@@ -6,8 +6,10 @@ from typing import Any, cast
 
 import pytest
 
-from inventory_service.adapters.redis.connections import OutcomeUnknown, RedisConnections
+from inventory_service.adapters.redis.connection import REPLY_TIMEOUT_S, OutcomeUnknown
+from inventory_service.adapters.redis.connections import RedisConnections
 from inventory_service.adapters.redis.load import SENDS, RedisLoadTarget
+from inventory_service.adapters.redis.replica_wait import ReplicaWait
 from inventory_service.adapters.redis.scripts import RedisScripts
 from inventory_service.domain.heads import ObservedHeads
 from inventory_service.domain.shards import BegunTakeover
@@ -25,10 +27,11 @@ class OneConnection:
         self.renewal = self
 
     @asynccontextmanager
-    async def acquire(self) -> AsyncIterator["OneConnection"]:
+    async def acquire(self, shard: int) -> AsyncIterator["OneConnection"]:
         yield self
 
-    async def execute(self, *command: Any) -> object:
+    async def execute(self, *command: Any, timeout_s: float, wait: ReplicaWait | None) -> object:
+        assert (timeout_s, wait) == (REPLY_TIMEOUT_S, None)
         self.sent.append(command)
         reply = self._replies.pop(0)
         if reply is None:
