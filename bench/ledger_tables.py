@@ -9,6 +9,7 @@ from bench.tables import spread_cell
 # The goals.
 UNARY_SHARE, EARLIER_SHARE, HOLD_BYTES, PROCESS_MIB = 1.5, 1.6, 450, 300
 LAG_MS, LAG_RATE = 500, 2000
+IDLE_PERCENT = 4
 HOLDFAST = ("serve", "relay", "persist", "compensate")
 
 
@@ -26,6 +27,9 @@ def _goals(results: Mapping[str, Results]) -> Iterator[tuple[str, str, str, str]
     if lag := results.get("lag"):
         figure, measured = f"p99 of the lag at {lag['rate']:,.0f} calls a second, ms", lag["lag_ms"]["p99"]
         yield _at_most(figure, LAG_MS, measured, f", at {LAG_RATE:,} calls a second")
+    if idle := results.get("idle"):
+        together = idle["percent"]["together"]
+        yield _at_most("% of a core while nothing is sold", IDLE_PERCENT, together, digits=2)
     if hold := results.get("hold-memory"):
         yield _at_most("bytes of Redis a live hold", HOLD_BYTES, hold["bytes_a_hold"]["together"])
     if memory := results.get("memory"):
@@ -37,8 +41,9 @@ def _at_least(figure: str, goal: float, measured: Mapping[str, float]) -> tuple[
     return figure, f"at least {goal:g}", spread_cell(measured, 2), "met" if measured["median"] >= goal else "**missed**"
 
 
-def _at_most(figure: str, goal: float, measured: float, where: str = "") -> tuple[str, str, str, str]:
-    return figure, f"at most {goal:g}{where}", f"{measured:,.0f}", "met" if measured <= goal else "**missed**"
+def _at_most(figure: str, goal: float, measured: float, where: str = "", digits: int = 0) -> tuple[str, str, str, str]:
+    is_met = "met" if measured <= goal else "**missed**"
+    return figure, f"at most {goal:g}{where}", f"{measured:,.{digits}f}", is_met
 
 
 def drain_table(drain: Results) -> list[str]:
