@@ -102,7 +102,7 @@ class Selling:
         return await violations_after_selling_out(self.stack, self.load, told)
 
     async def hear_nothing(self) -> None:
-        """Ask for a hold in each shard, and for the same again: Redis has it, and nobody is told so."""
+        """Ask for a hold in each shard, and for the same again: Redis has it, and no caller is told so."""
         async with client_without_retries(self.stack.running) as client:
             for sale_id, reservation_id in product(self.load.sales, ["unheard"] * 2):
                 with pytest.raises(TryLater) as raised:

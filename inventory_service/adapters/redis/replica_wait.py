@@ -11,8 +11,8 @@ class ReplicaWait:
     """WAIT, or WAITAOF where what was written must be in the append-only files too.
 
     Both wait for what their connection wrote last. A repeat that changes nothing would not wait for the change that it
-    repeats, which another connection may have made, a moment ago: a PUBLISH before, which replicas get and nobody
-    listens to, makes that everything until then.
+    repeats, which another connection may have made, a moment ago: a PUBLISH before, which replicas get and no
+    client subscribes to, makes that everything until then.
     """
 
     REPLIES = 2

@@ -35,7 +35,7 @@ NOT_RUN = frozenset(
 )
 LEDGER_BEHIND = "LEDGER_BEHIND"  # not a reply of a script: Redis is full
 MAX_CLOCK_AHEAD_S = 5.0
-# What they reply is told to a caller, who may then rely on it; nobody relies on what the other scripts write.
+# A caller is told what they reply and may rely on it; the other scripts run again where what they wrote is lost.
 ACKNOWLEDGED = frozenset(
     {"reserve", "move", "change_hold", "return_archived", "create_sale", "change_sale", "adjust_stock"}
 )

@@ -48,7 +48,7 @@ class SentinelUrl(NamedTuple):
 
 def is_sentinel_url(url: str) -> bool:
     """Whether it names Sentinels, and not a Redis."""
-    return "+sentinel:" in url
+    return url.partition(":")[0].endswith("+sentinel")
 
 
 def sentinel_url(url: str) -> SentinelUrl:

@@ -122,3 +122,8 @@ def test_a_url_of_sentinels_says_who_logs_in_where() -> None:
         for address in ("one:26379", "two:5", "[::1]:6")
     }
     assert server_named(text) == "Redis main of the Sentinels at one,two:5,[::1]:6"
+
+
+def test_a_password_makes_no_url_one_of_sentinels() -> None:
+    """The scheme alone says what a URL names."""
+    assert server_named("redis://shop:a+sentinel:b@store:6379/0") == "Redis at store:6379"
